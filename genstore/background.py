@@ -1,0 +1,77 @@
+"""A store whose `log` does not wait: records go to a bounded queue, one thread commits them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from genstore.capture.handover import Handover, HandoverQueue
+from genstore.entry import build_record
+from genstore.sql.rows import record_rows
+from genstore.sql.write import Entry, OnDuplicate
+from genstore.store import Store, checked_policy
+
+if TYPE_CHECKING:
+    from genstore.messages import Content
+    from genstore.search.projection import Projection
+    from genstore.work import Progress
+
+
+class BackgroundStore(Store):
+    """Like Store; `log` returns a handover at once. Nothing is dropped: a full queue makes its callers wait.
+
+    Everything handed over is committed by flush(), close() and at the interpreter's exit; reading verbs see what
+    is committed, search flushes first.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._queue = HandoverQueue(self._write_away, self.settings.queue_size)
+
+    def log(  # type: ignore[override]
+        self, prompt: Content = None, output: Content = None, *, on_duplicate: OnDuplicate = "keep", **fields: Any
+    ) -> Handover:
+        """Hand a generation over; its id is known at once, its outcome from result()."""
+        self._check_open()
+        checked_policy(on_duplicate)
+        return self._queue.put({"prompt": prompt, "output": output, "on_duplicate": on_duplicate, **fields})
+
+    def flush(self, progress: Progress | None = None) -> None:
+        """Commit everything handed over, then index and embed it. Raises the first failure since the last flush."""
+        self._queue.flush()
+        super().flush(progress)
+
+    def flush_words(self, progress: Progress | None = None) -> None:
+        """Commit everything handed over and index its words."""
+        self._queue.flush()
+        super().flush_words(progress)
+
+    def close(self) -> None:
+        """Write away what was handed over, then close."""
+        try:
+            self._queue.close()
+        finally:
+            super().close()
+
+    def _catch_up_briefly(self, projection: Projection, *, dense: bool) -> None:
+        self._queue.flush()
+        super()._catch_up_briefly(projection, dense=dense)
+
+    def _write_away(self, handovers: Sequence[Handover]) -> None:
+        """Build and commit a batch; one that cannot be built does not cost the others their place."""
+        entries: list[tuple[Handover, Entry]] = []
+        for handover in handovers:
+            arguments = {"project": self.settings.project, **handover.arguments, "id": handover.id}
+            policy = arguments.pop("on_duplicate")
+            try:
+                entries.append((handover, Entry(record_rows(build_record(**arguments)), policy)))
+            except Exception as error:
+                handover.settle("", error)
+        try:
+            ids = self.write_entries([entry for _, entry in entries])
+        except Exception as error:
+            for handover, _ in entries:
+                handover.settle("", error)
+            return
+        for (handover, _), held_by in zip(entries, ids, strict=True):
+            handover.settle(held_by)

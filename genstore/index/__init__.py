@@ -1,0 +1,1 @@
+"""The search index: a projection of SQL that can be dropped and rebuilt."""

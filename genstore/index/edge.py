@@ -1,0 +1,212 @@
+"""The search index inside this process: Qdrant Edge behind a lease on its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import qdrant_edge as qdrant
+
+from genstore.index.layout import DENSE, RECORD_ID, SPARSE, point_payload, record_payload
+from genstore.index.lease import Lease
+from genstore.index.points import Candidates, Payload, Point, SparseVector
+from genstore.index.rankings import joined
+from genstore.index.shard import open_shard, translated
+from genstore.index.vectors import checked_vector, checked_vectors
+from genstore.index.where import Conditions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from genstore.filters import Filter
+
+_BATCH = 1_000
+_UNINDEXED_POINTS = 20_000  # a scan of this many 384-d vectors takes about as long as the rest of a search
+_DELETED_POINTS, _DELETED_SHARE = 1_000, 0.2  # from where Edge itself finds a vacuum worth it
+_CONDITIONS = Conditions(qdrant, qdrant.RangeFloat)
+_Update = qdrant.UpdateOperation
+
+
+class EdgeIndex:
+    """A VectorIndex in a folder; no other process need be running.
+
+    path: the folder, made when missing; dimension: of the dense vectors. The folder is opened by the first call,
+    let go after idle_s without one or when another process waits for it; calls wait for it up to lease_timeout_s.
+    """
+
+    def __init__(self, path: Path, dimension: int, lease_timeout_s: float = 30.0, idle_s: float = 2.0) -> None:
+        self.path = path
+        self.dimension = dimension
+        self._writing = threading.Lock()
+        self._deleted = 0  # since the last optimise(); a restart forgets it, which only delays a vacuum
+        self._lease = Lease(path, self._open, self._close_shard, lease_timeout_s, idle_s)
+
+    # Writing
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        rows = [self._row(point) for point in points]
+        with self._shard() as shard:
+            for batch in _batches(rows):
+                shard.update(_Update.upsert_points(batch))
+
+    def set_dense(self, ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
+        checked = checked_vectors(vectors, len(ids), self.dimension)
+        self._set_vectors(DENSE, dict(zip(ids, checked, strict=True)))
+
+    def set_sparse(self, ids: Sequence[int], vectors: Sequence[SparseVector]) -> None:
+        self._set_vectors(SPARSE, {id: qdrant.SparseVector(*v) for id, v in zip(ids, vectors, strict=True)})
+
+    def _set_vectors(self, name: str, vectors: Mapping[int, Any]) -> None:
+        # One writer at a time: Edge fails half-way through a batch that names a point it does not hold.
+        with self._shard() as shard, self._writing:
+            for batch in _batches(list(vectors)):
+                held = [point.id for point in shard.retrieve(batch, with_payload=False, with_vector=False)]
+                shard.update(_Update.update_vectors([qdrant.PointVectors(id, {name: vectors[id]}) for id in held]))
+
+    def set_payload(self, record_id: str, payload: Payload) -> None:
+        points = qdrant.Filter(must=[_CONDITIONS.equals(RECORD_ID, record_id)])
+        with self._shard() as shard:
+            shard.update(_Update.set_payload_by_filter(points, record_payload(payload)))
+
+    def delete_records(self, record_ids: Sequence[str]) -> None:
+        for batch in _batches(list(record_ids)):
+            points = _CONDITIONS.any(_CONDITIONS.equals(RECORD_ID, record_id) for record_id in batch)
+            self._delete(_Update.delete_points_by_filter(points))
+
+    def delete_points(self, ids: Sequence[int]) -> None:
+        self._delete(_Update.delete_points(list(ids)))
+
+    def _delete(self, operation: qdrant.UpdateOperation) -> None:
+        with self._shard() as shard, self._writing:
+            before = shard.info().points_count
+            shard.update(operation)
+            self._deleted += max(0, before - shard.info().points_count)
+
+    # Reading
+
+    def candidates(
+        self,
+        dense: NDArray[Any] | None,
+        sparse: SparseVector | None,
+        where: Filter | None,
+        depth: int,
+        side: str | None = None,
+        exclude_record: str | None = None,
+    ) -> Candidates:
+        queries = {
+            DENSE: None if dense is None else checked_vector(dense, self.dimension).tolist(),
+            SPARSE: None if sparse is None else qdrant.SparseVector(*sparse),
+        }
+        condition = _CONDITIONS.selection(where, side, exclude_record)
+        wanted = {name: (condition, depth) for name, query in queries.items() if query is not None}
+        with self._shard() as shard:
+            lists = _search(shard, queries, wanted)
+
+            def score(no_dense: Sequence[int], no_sparse: Sequence[int]) -> tuple[dict[int, float], dict[int, float]]:
+                missing = {DENSE: no_dense, SPARSE: no_sparse}
+                among = {
+                    name: (qdrant.Filter(must=[qdrant.HasIdCondition(set(ids))]), len(ids))
+                    for name, ids in missing.items()
+                    if ids
+                }
+                scored = _search(shard, queries, among)
+                return scored.get(DENSE, {}), scored.get(SPARSE, {})
+
+            return joined(lists.get(DENSE), lists.get(SPARSE), score)
+
+    def count(self, where: Filter | None = None) -> int:
+        condition = None if where is None else _CONDITIONS.translate(where)
+        with self._shard() as shard:
+            return int(shard.count(qdrant.CountRequest(exact=True, filter=condition)))
+
+    def scan(self) -> Iterator[tuple[int, str, bool]]:
+        offset = 0
+        while True:
+            with self._shard() as shard:
+                rows = self._page(shard, offset)
+            yield from rows
+            if len(rows) < _BATCH:
+                return
+            offset = rows[-1][0] + 1
+
+    @staticmethod
+    def _page(shard: Any, offset: int) -> list[tuple[int, str, bool]]:
+        rows, _ = shard.scroll(qdrant.ScrollRequest(offset=offset, limit=_BATCH, with_payload=[RECORD_ID]))
+        among = qdrant.HasIdCondition({row.id for row in rows})
+        embedded = qdrant.Filter(must=[among, qdrant.HasVectorCondition(DENSE)])
+        with_dense, _ = shard.scroll(qdrant.ScrollRequest(limit=_BATCH, filter=embedded, with_payload=False))
+        dense = {row.id for row in with_dense}
+        return [(row.id, row.payload[RECORD_ID], row.id in dense) for row in rows]
+
+    def dense_vectors(self, ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+        with self._shard() as shard:
+            rows = shard.retrieve(list(ids), with_payload=False, with_vector=[DENSE])
+        return {row.id: np.asarray(row.vector[DENSE], np.float32) for row in rows if DENSE in (row.vector or {})}
+
+    # Upkeep
+
+    def wants_optimising(self) -> bool:
+        with self._shard() as shard:
+            info = shard.info()
+            # Word weights count as indexed from the start, so what is short of two a point has no graph, or no vector.
+            unindexed = 2 * info.points_count - info.indexed_vectors_count
+            if unindexed >= _UNINDEXED_POINTS:
+                has_no_vector = qdrant.Filter(must_not=[qdrant.HasVectorCondition(DENSE)])
+                unindexed -= shard.count(qdrant.CountRequest(exact=True, filter=has_no_vector))
+        worth_vacuum = max(_DELETED_POINTS, _DELETED_SHARE * (info.points_count + self._deleted))
+        return bool(unindexed >= _UNINDEXED_POINTS or self._deleted >= worth_vacuum)
+
+    def optimise(self) -> None:
+        with self._shard() as shard:
+            self._deleted = 0
+            shard.optimize()
+
+    def flush(self) -> None:
+        with self._shard() as shard:
+            shard.flush()
+
+    def close(self) -> None:
+        self._lease.close()
+
+    def drop(self) -> None:
+        self._lease.remove_folder()
+
+    # The shard
+
+    @contextlib.contextmanager
+    def _shard(self) -> Iterator[Any]:
+        with self._lease.use() as shard, translated(self.path, "use"):
+            yield shard
+
+    def _open(self) -> Any:
+        return open_shard(self.path, self.dimension)
+
+    @staticmethod
+    def _close_shard(shard: Any) -> None:
+        shard.close()
+
+    def _row(self, point: Point) -> qdrant.Point:
+        vectors: dict[str, Any] = {SPARSE: qdrant.SparseVector(*point.sparse)}
+        if point.dense is not None:
+            vectors[DENSE] = checked_vector(point.dense, self.dimension).tolist()
+        return qdrant.Point(point.id, vectors, point_payload(point.record_id, point.payload or {}))
+
+
+def _search(
+    shard: Any, queries: Mapping[str, Any], wanted: Mapping[str, tuple[qdrant.Filter | None, int]]
+) -> dict[str, dict[int, float]]:
+    """For each vector name, the best points under its filter, up to its limit, as id -> score."""
+    requests = [
+        qdrant.QueryRequest(limit=limit, query=qdrant.Query.Nearest(queries[name], using=name), filter=condition)
+        for name, (condition, limit) in wanted.items()
+    ]
+    found = shard.query_batch(qdrant.QueryBatchRequest(requests))
+    return {name: {hit.id: hit.score for hit in hits} for name, hits in zip(wanted, found, strict=True)}
+
+
+def _batches(items: list[Any]) -> Iterator[list[Any]]:
+    return (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))

@@ -1,0 +1,251 @@
+"""The indexer drains the outbox: words first, so that a record is found at once, vectors as the embedder catches up.
+
+A task leaves the outbox after the index has acknowledged its effect. Killed at any moment, the indexer does the same
+task again, and doing it twice is harmless: points are written whole under ids that follow from SQL.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
+
+from genstore.filters import leaves
+from genstore.identity import encode_text, sha256
+from genstore.index.bm25 import Bm25, Terms
+from genstore.index.points import PASSAGES_PER_PART, Point, VectorIndex, point_id
+from genstore.work import WORDS, Claim, Cut, Outbox, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+WORDS_BATCH = 256
+DENSE_BATCH = 48
+# BM25 hardly notices a tenth; beyond it the weights are computed anew.
+_DRIFT = 0.1
+_REWEIGH_BATCH = 1_000
+
+Cutter = Callable[[Sequence[str]], list[list[tuple[int, int]]]]
+"""Texts to the character offsets of their passages."""
+
+
+class Encoder(Protocol):
+    """Texts to unit vectors, (n, dimension)."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+
+
+class Indexer:
+    """Brings one index up to date with SQL. `drain_*` may be called from any thread; one works at a time."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        index: VectorIndex,
+        cut: Cutter,
+        encoder: Callable[[], Encoder],
+        *,
+        bm25: Bm25 | None = None,
+        words_turn: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        dense_turn: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(True),
+    ) -> None:
+        """words_turn keeps other processes from the index while a batch is written; dense_turn says whether this
+        process may embed now (in the embedded deployment one does, or all would embed the same texts)."""
+        self.outbox = outbox
+        self.index = index
+        self.bm25 = bm25 or Bm25()
+        self._cut = cut
+        self._encoder = encoder
+        self._words_turn = words_turn
+        self._dense_turn = dense_turn
+        self._words_lock = threading.Lock()
+        self._dense_lock = threading.Lock()
+        self._average = 0.0
+
+    def drain_words(self, deadline: float | None = None) -> int:
+        """Index the words of waiting records until none is left or time.monotonic() reaches deadline.
+
+        Returns how many tasks were done. Raises IndexUnavailable when the index cannot be written.
+        """
+        done = 0
+        while True:
+            with self._words_lock:
+                batch = self._words_batch()
+            done += batch
+            if not batch or (deadline is not None and time.monotonic() >= deadline):
+                return done
+
+    def drain_dense(self, deadline: float | None = None, on_batch: Callable[[int], None] | None = None) -> int:
+        """Embed what waits for its vectors until none is left or deadline; returns how many records were done."""
+        done = 0
+        with self._dense_lock, self._dense_turn() as ours:
+            while ours:
+                batch = self._dense_batch()
+                done += batch
+                if on_batch is not None and batch:
+                    on_batch(batch)
+                if not batch or (deadline is not None and time.monotonic() >= deadline):
+                    break
+        return done
+
+    def _words_batch(self) -> int:
+        with self._words_turn(), self.outbox.claim(WORDS, WORDS_BATCH) as claim:
+            if not claim.tasks:
+                return 0
+            self._delete_gone(claim)
+            records = claim.records()
+            fresh = {task.record_id for task in claim.tasks if task.action == "index"}
+            sources = [source for source in claim.sources() if source.record_id in fresh]
+            cuts, terms, added = self._passages(claim, sources)
+            vectors = claim.embedded({cut.text_sha256 for found in cuts.values() for cut in found})
+            payloads = {record_id: leaves(record) for record_id, record in records.items()}
+            points, to_embed = self._points(sources, cuts, terms, vectors, payloads)
+            if points:
+                self.index.upsert(points)
+            for record_id in records.keys() - fresh:
+                self.index.set_payload(record_id, payloads[record_id])
+            claim.finish(added, to_embed, claim.tasks)
+            return len(claim.tasks)
+
+    def _delete_gone(self, claim: Claim) -> None:
+        gone = list({task.record_id for task in claim.tasks if task.action == "delete"})
+        if gone:
+            self.index.delete_records(gone)
+
+    def _passages(
+        self, claim: Claim, sources: Sequence[Source]
+    ) -> tuple[dict[str, list[Cut]], dict[str, list[Terms]], dict[str, list[Cut]]]:
+        """(passages of each text, their BM25 terms, the passages that SQL does not have yet)."""
+        digests = list(dict.fromkeys(source.sha256 for source in sources))
+        texts = claim.texts(digests)
+        cuts = claim.cuts(digests)
+        terms: dict[str, list[Terms]] = {}
+        for digest, found in cuts.items():
+            if digest in texts:
+                terms[digest] = [self.bm25.terms(texts[digest][cut.start : cut.end]) for cut in found]
+        new = [digest for digest in texts if digest not in cuts]
+        added: dict[str, list[Cut]] = {}
+        for digest, spans in zip(new, self._cut([texts[digest] for digest in new]), strict=True):
+            # A text longer than its point ids can count is searched as far as they go.
+            slices = [(start, end, texts[digest][start:end]) for start, end in spans[:PASSAGES_PER_PART]]
+            terms[digest] = [self.bm25.terms(text) for _, _, text in slices]
+            added[digest] = [
+                Cut(ordinal, start, end, sha256(encode_text(text)), terms[digest][ordinal].length)
+                for ordinal, (start, end, text) in enumerate(slices)
+            ]
+        cuts.update(added)
+        return {digest: cuts[digest] for digest in terms}, terms, added
+
+    def _points(
+        self,
+        sources: Sequence[Source],
+        cuts: Mapping[str, Sequence[Cut]],
+        terms: Mapping[str, Sequence[Terms]],
+        vectors: Mapping[str, bytes],
+        payloads: Mapping[str, Mapping[str, Sequence[str | float]]],
+    ) -> tuple[list[Point], list[str]]:
+        """(points of the sources, ids of the records that have a passage without its vector)."""
+        average = self._average_terms(terms.values())
+        points: list[Point] = []
+        to_embed: dict[str, None] = {}
+        for source in sources:
+            if source.sha256 not in terms or source.record_id not in payloads:
+                continue
+            payload = {**payloads[source.record_id], "side": [source.side], "role": [source.role]}
+            for cut, found in zip(cuts[source.sha256], terms[source.sha256], strict=True):
+                vector = vectors.get(cut.text_sha256)
+                if vector is None:
+                    to_embed[source.record_id] = None
+                points.append(
+                    Point(
+                        id=point_id(source.part_id, cut.ordinal),
+                        record_id=source.record_id,
+                        sparse=self.bm25.weights(found, average),
+                        dense=None if vector is None else unpack(vector),
+                        payload=payload,
+                    )
+                )
+        return points, list(to_embed)
+
+    def _average_terms(self, batch: Iterable[Sequence[Terms]]) -> float:
+        """The average length that weights are computed with; the first batch decides, `reweigh` corrects."""
+        if not self._average:
+            self._average, real = self.outbox.average_terms()
+            if not self._average:
+                lengths = [found.length for passages in batch for found in passages]
+                self._average = real or (sum(lengths) / len(lengths) if lengths else 0.0)
+                if self._average:
+                    self.outbox.set_average_terms(self._average)
+        return self._average
+
+    def _dense_batch(self) -> int:
+        with self.outbox.claim(("embed",), DENSE_BATCH) as claim:
+            if not claim.tasks:
+                return 0
+            sources = claim.sources()
+            cuts = claim.cuts(dict.fromkeys(source.sha256 for source in sources))
+            needed = {cut.text_sha256 for found in cuts.values() for cut in found}
+            vectors = claim.embedded(needed)
+            new = self._embed(claim, cuts, needed - vectors.keys())
+            self.outbox.keep_embeddings(new)
+            vectors.update(new)
+            places = [
+                (point_id(source.part_id, cut.ordinal), vectors[cut.text_sha256])
+                for source in sources
+                for cut in cuts.get(source.sha256, ())
+                if cut.text_sha256 in vectors
+            ]
+            if places:
+                import numpy as np
+
+                with self._words_turn():
+                    stacked = np.stack([unpack(vector) for _, vector in places])
+                    self.index.set_dense([point for point, _ in places], stacked)
+            claim.finish({}, (), claim.tasks)
+            return len(claim.tasks)
+
+    def _embed(self, claim: Claim, cuts: Mapping[str, Sequence[Cut]], missing: set[str]) -> dict[str, bytes]:
+        """Vectors of the passages whose text hash is among missing."""
+        if not missing:
+            return {}
+        texts = claim.texts(digest for digest, found in cuts.items() if any(c.text_sha256 in missing for c in found))
+        slices: dict[str, str] = {}
+        for digest, text in texts.items():
+            for cut in cuts[digest]:
+                if cut.text_sha256 in missing:
+                    slices[cut.text_sha256] = text[cut.start : cut.end]
+        encoded = self._encoder().encode(list(slices.values()))
+        return {digest: pack(vector) for digest, vector in zip(slices, encoded, strict=True)}
+
+    def tune(self) -> bool:
+        """Reweigh when the average length has drifted, and optimise when it pays; whether anything was done."""
+        used, real = self.outbox.average_terms()
+        drifted = used > 0 and real > 0 and abs(real / used - 1) > _DRIFT
+        if drifted:
+            self.reweigh(real)
+        optimised = self.index.wants_optimising()
+        if optimised:
+            self.index.optimise()
+        return drifted or optimised
+
+    def reweigh(self, average: float) -> None:
+        """Compute all BM25 weights anew: every record is queued, so that a crash in between costs nothing."""
+        with self._words_lock:
+            self._average = average
+            self.outbox.set_average_terms(average)
+            self.outbox.enqueue_all()
+
+
+def pack(vector: NDArray[np.float32]) -> bytes:
+    """Half precision, little-endian: (dimension,) to 2 bytes a component."""
+    return vector.astype("<f2").tobytes()
+
+
+def unpack(data: bytes) -> NDArray[np.float32]:
+    """The inverse of pack, in single precision."""
+    import numpy as np
+
+    return np.frombuffer(data, dtype="<f2").astype(np.float32)

@@ -1,0 +1,124 @@
+"""Making and opening the folder that Qdrant Edge keeps its files in."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as qdrant
+
+from genstore.errors import DimensionMismatch, GenstoreError, IndexBusy, IndexCorrupt, IndexUnavailable
+from genstore.index.layout import DENSE, KEYWORDS, NUMBERS, PARTITIONING, RECORD_ID, SPARSE, payload_key
+
+_SHARD = "shard"
+_UNFINISHED = "shard.new"
+_MEMORY = Path("/dev/shm")
+_INDEXED_FROM_POINTS = 10_000
+_DISK = ("os error 13", "os error 28", "os error 30")  # permission denied, no space, read-only
+
+
+def open_shard(folder: Path, dimension: int) -> Any:
+    """The shard in a folder, made when the folder has none.
+
+    Raises DimensionMismatch when it holds vectors of another length, IndexCorrupt when its files make no sense.
+    """
+    shard = folder / _SHARD
+    with translated(folder, "open"):
+        if not shard.exists():
+            _create(folder, dimension)
+        _check_dimension(shard, dimension)
+        # Edge would open a shard whose segments are gone as an empty one.
+        if not any((shard / "segments").glob("*/segment.json")):
+            raise IndexCorrupt(f"the index in {folder} has lost its segments; run `genstore reindex`")
+        return qdrant.EdgeShard.load(str(shard))
+
+
+def _create(folder: Path, dimension: int) -> None:
+    """Made in memory, copied beside its place, renamed: a process killed half-way leaves no half-made shard.
+
+    Edge brings every new field index to disk with an fsync of all files: seconds on a disk, milliseconds in memory.
+    """
+    scratch = tempfile.mkdtemp(prefix="genstore-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None)
+    try:
+        shard = qdrant.EdgeShard.create(os.path.join(scratch, _SHARD), _config(dimension))
+        for field, schema in _field_indexes():
+            shard.update(qdrant.UpdateOperation.create_field_index(field, schema))
+        shard.close()
+        shutil.rmtree(folder / _UNFINISHED, ignore_errors=True)
+        shutil.copytree(os.path.join(scratch, _SHARD), folder / _UNFINISHED, copy_function=_copy_sparse)
+        (folder / _UNFINISHED).rename(folder / _SHARD)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _copy_sparse(source: str, target: str) -> None:
+    """Copy a file without filling its holes: a new shard is 200 MB of address space and a few hundred kB of data."""
+    with open(source, "rb", buffering=0) as read, open(target, "wb", buffering=0) as write:
+        size = os.fstat(read.fileno()).st_size
+        write.truncate(size)
+        end = 0
+        while end < size:
+            try:
+                start = os.lseek(read.fileno(), end, os.SEEK_DATA)
+            except OSError:  # nothing but a hole is left
+                return
+            end = os.lseek(read.fileno(), start, os.SEEK_HOLE)
+            os.pwrite(write.fileno(), os.pread(read.fileno(), end - start, start), start)
+
+
+def _config(dimension: int) -> qdrant.EdgeConfig:
+    kilobytes = _INDEXED_FROM_POINTS * dimension * 4 // 1024
+    return qdrant.EdgeConfig(
+        vectors={DENSE: qdrant.EdgeVectorParams(size=dimension, distance=qdrant.Distance.Cosine)},
+        sparse_vectors={SPARSE: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
+        optimizers=qdrant.EdgeOptimizersConfig(indexing_threshold=max(kilobytes, 1)),
+    )
+
+
+def _field_indexes() -> Iterator[tuple[str, Any]]:
+    yield RECORD_ID, qdrant.KeywordIndexParams(enable_hnsw=False)
+    for field in KEYWORDS:
+        yield payload_key(field), qdrant.KeywordIndexParams(enable_hnsw=field in PARTITIONING)
+    for field in NUMBERS:
+        yield payload_key(field), qdrant.FloatIndexParams(enable_hnsw=False)
+
+
+def _check_dimension(shard: Path, dimension: int) -> None:
+    config = json.loads((shard / "edge_config.json").read_text())
+    held = config["vectors"][DENSE]["size"]
+    if held != dimension:
+        raise DimensionMismatch(
+            f"the index in {shard.parent} holds {held}-d vectors, the embedder gives {dimension}-d; "
+            "run `genstore reindex`"
+        )
+
+
+@contextlib.contextmanager
+def translated(folder: Path, verb: str) -> Iterator[None]:
+    """Edge raises bare Exception, or PanicException (not even an Exception) when its files make no sense."""
+    try:
+        yield
+    except GenstoreError:
+        raise
+    except BaseException as error:
+        bare = type(error) is Exception or type(error).__name__ == "PanicException"
+        if bare or (verb == "open" and isinstance(error, Exception)):
+            raise _translation(folder, verb, error) from error
+        raise
+
+
+def _translation(folder: Path, verb: str, error: BaseException) -> GenstoreError:
+    message = str(error)
+    if "WouldBlock" in message:
+        return IndexBusy(f"the index in {folder} is open in another process or by another program")
+    if isinstance(error, PermissionError) or any(sign in message for sign in _DISK):
+        return IndexUnavailable(f"cannot {verb} the index in {folder}: {message}; free space or check permissions")
+    if verb == "open" or type(error) is not Exception:
+        return IndexCorrupt(f"the index in {folder} is damaged ({message}); run `genstore reindex`")
+    return IndexUnavailable(f"cannot {verb} the index in {folder}: {message}; if it persists run `genstore reindex`")

@@ -1,0 +1,1 @@
+"""The system of record: tables, engine, writing and reading."""

@@ -1,0 +1,159 @@
+"""One database: SQLite or PostgreSQL behind the same two verbs, read and write."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import Executable
+
+from genstore.errors import GenstoreError, MissingDependency, NotAStore, StorageFull, StoreError
+
+# "gens" in ASCII: `file genstore.db` and the check in upgrade.py tell a store from any other SQLite file by it.
+APPLICATION_ID = 0x67656E73
+
+BUSY_TIMEOUT_S = 60.0
+_CACHE_KIB = 64 * 1024
+
+
+class Database:
+    """A pool of connections. `read` sees one snapshot; `write` is one transaction, alone on SQLite."""
+
+    def __init__(self, url: str | URL, synchronous: str = "normal") -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._raw: PoolProxiedConnection | None = None
+        self.engine: Engine = _sqlite(self.url, synchronous) if self.is_sqlite else _postgresql(self.url)
+
+    def __str__(self) -> str:
+        return self.url.database or "" if self.is_sqlite else self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection in a read transaction; its statements see one state of the store."""
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except (sqlite3.Error, DBAPIError) as error:
+            raise self._translated(error) from error
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A connection in a write transaction, committed at the end of the block and rolled back on an error."""
+        try:
+            with self.engine.connect().execution_options(genstore_write=True) as connection, connection.begin():
+                yield connection
+        except (sqlite3.Error, DBAPIError) as error:
+            raise self._translated(error) from error
+
+    @contextmanager
+    def cursor(self) -> Iterator[Any]:
+        """The driver's own cursor in a write transaction: a tenth of what SQLAlchemy's costs.
+
+        There is one; the caller sees to it that one thread at a time asks for it.
+        """
+        try:
+            if self._raw is None:
+                self._raw = self.engine.raw_connection()
+            cursor = self._raw.cursor()
+            try:
+                if self.is_sqlite:
+                    cursor.execute("BEGIN IMMEDIATE")
+                yield cursor
+                self._raw.commit()
+            except BaseException:
+                self._discard_raw()
+                raise
+        except Exception as error:
+            if isinstance(error, GenstoreError):
+                raise
+            raise self._translated(error) from error
+
+    def _discard_raw(self) -> None:
+        """Give the connection up, whatever state it is in; the transaction is rolled back with it."""
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            with suppress(Exception):
+                raw.rollback()
+            raw.invalidate()
+
+    def close(self) -> None:
+        """Return every connection."""
+        if self._raw is not None:
+            self._raw.close()
+            self._raw = None
+        self.engine.dispose()
+
+    def compiled(self, statement: Executable) -> str:
+        """The statement as the driver takes it, with positional parameters: for hot paths that skip SQLAlchemy."""
+        style = "qmark" if self.is_sqlite else "format"
+        return str(statement.compile(dialect=type(self.engine.dialect)(paramstyle=style)))  # type: ignore[attr-defined]
+
+    def _translated(self, error: Exception) -> GenstoreError:
+        reason = str(getattr(error, "orig", None) or error).strip()
+        lower = reason.lower()
+        if "disk is full" in lower or "no space left" in lower or "disk full" in lower:
+            return StorageFull(f"{self} is out of space, nothing was written; free some and try again ({reason})")
+        if "readonly" in lower or "read-only" in lower or "unable to open database" in lower:
+            return StorageFull(f"{self} cannot be written to; check its permissions and the disk's ({reason})")
+        if "locked" in lower:
+            return StoreError(f"{self} stayed locked by another writer for {BUSY_TIMEOUT_S:.0f} s ({reason})")
+        if "not a database" in lower or "malformed" in lower:
+            return NotAStore(f"{self} is not a readable genstore database ({reason}); restore it from a backup")
+        if "connection" in lower:
+            return StoreError(f"{self} cannot be reached: {reason}")
+        return StoreError(f"{self}: {reason}")
+
+
+def insert_once(connection: Connection, table: Any) -> Any:
+    """An insert that leaves a row with the same key as it is."""
+    dialect_insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return dialect_insert(table).on_conflict_do_nothing()
+
+
+def _sqlite(url: URL, synchronous: str) -> Engine:
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}, pool_size=8, max_overflow=-1
+    )
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _: object) -> None:
+        # The driver's own transaction control would begin late and deferred: a write could then fail with
+        # "database is locked" at its first statement instead of waiting at BEGIN IMMEDIATE.
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={synchronous.upper()}")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        connection.execute("PRAGMA temp_store=MEMORY")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("genstore_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    if url.get_backend_name() != "postgresql":
+        raise NotAStore(f"{url.get_backend_name()} is not supported; use a directory or postgresql+psycopg://…")
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    try:
+        return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=16)
+    except ModuleNotFoundError as error:
+        raise MissingDependency('PostgreSQL needs psycopg; pip install "genstore[postgres]"') from error
+
+
+def sqlite_url(path: Path) -> URL:
+    """The URL of a SQLite file; any character may stand in the path."""
+    return URL.create("sqlite+pysqlite", database=str(path))

@@ -1,0 +1,229 @@
+"""The outbox: what each search index has still to learn from SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, delete, exists, func, insert, literal, or_, select, update
+
+from genstore.blobs import Bodies
+from genstore.errors import BlobCorrupt, BlobMissing
+from genstore.identity import decode_text
+from genstore.records import Record
+from genstore.sql import tables
+from genstore.sql.engine import Database, insert_once
+from genstore.sql.read import chunked, load
+from genstore.work import WORDS, Action, Cut, Source, Task
+
+_outbox, _parts, _passages = tables.outbox, tables.parts, tables.passages
+_indexes, _embeddings = tables.indexes, tables.embeddings
+
+
+class SqlOutbox:
+    """The tasks of one index."""
+
+    def __init__(self, database: Database, bodies: Bodies, index_id: int, embedder: str, cutter: str) -> None:
+        self.database = database
+        self.bodies = bodies
+        self.index_id = index_id
+        self.embedder = embedder
+        self.cutter = cutter
+
+    @contextmanager
+    def claim(self, actions: Sequence[Action], limit: int) -> Iterator[SqlClaim]:
+        """The oldest tasks of these kinds.
+
+        PostgreSQL locks their rows until the block ends, so that several indexers share the queue; on SQLite
+        the embedded index has one owner at a time, whose lease the caller holds.
+        """
+        if self.database.is_sqlite:
+            with self.database.read() as connection:
+                tasks = self._oldest(connection, actions, limit)
+                yield SqlClaim(self, connection, tasks)
+        else:
+            with self.database.write() as connection:
+                tasks = self._oldest(connection, actions, limit)
+                yield SqlClaim(self, connection, tasks)
+
+    def _oldest(self, connection: Connection, actions: Sequence[Action], limit: int) -> list[Task]:
+        query = (
+            select(_outbox.c.id, _outbox.c.action, _outbox.c.record_id)
+            .where(_outbox.c.index_id == self.index_id, _outbox.c.action.in_(actions))
+            .order_by(_outbox.c.id)
+            .limit(limit)
+        )
+        if not self.database.is_sqlite:
+            # A record's tasks are done in order, also when two indexers share them: the later one stays
+            # invisible until the earlier is committed, or a stale payload could overwrite a fresh one.
+            earlier = _outbox.alias("earlier")
+            query = query.where(
+                ~exists().where(
+                    earlier.c.index_id == self.index_id,
+                    earlier.c.record_id == _outbox.c.record_id,
+                    earlier.c.id < _outbox.c.id,
+                    earlier.c.action.in_(actions),
+                )
+            ).with_for_update(skip_locked=True)
+        return [Task(row.id, row.action, row.record_id) for row in connection.execute(query)]
+
+    def keep_embeddings(self, vectors: Mapping[str, bytes]) -> None:
+        """Store vectors; one that another indexer stored first stays."""
+        if not vectors:
+            return
+        rows = [
+            {"text_sha256": digest, "embedder": self.embedder, "vector": vector} for digest, vector in vectors.items()
+        ]
+        with self.database.write() as connection:
+            connection.execute(insert_once(connection, _embeddings), rows)
+
+    def pending(self) -> dict[str, int]:
+        """How many tasks wait, by action."""
+        query = select(_outbox.c.action, func.count()).where(_outbox.c.index_id == self.index_id)
+        with self.database.read() as connection:
+            return {action: int(count) for action, count in connection.execute(query.group_by(_outbox.c.action))}
+
+    def average_terms(self) -> tuple[float, float]:
+        """(the average the index's weights were computed with, the real one now)."""
+        with self.database.read() as connection:
+            used = connection.scalar(select(_indexes.c.average_terms).where(_indexes.c.id == self.index_id))
+            real = connection.scalar(select(func.avg(_passages.c.terms)).where(_passages.c.cutter == self.cutter))
+        return float(used or 0), float(real or 0)
+
+    def set_average_terms(self, average: float) -> None:
+        """Note the average that weights are computed with from now on."""
+        with self.database.write() as connection:
+            connection.execute(update(_indexes).where(_indexes.c.id == self.index_id).values(average_terms=average))
+
+    def enqueue_all(self) -> None:
+        """Queue every record to be indexed anew; what a crash leaves of it is done later."""
+        everything = select(literal(self.index_id), literal("index"), tables.records.c.id).order_by(tables.records.c.id)
+        with self.database.write() as connection:
+            connection.execute(insert(_outbox).from_select(["index_id", "action", "record_id"], everything))
+
+
+class SqlClaim:
+    """Claimed tasks; reads see the state of the claim's transaction."""
+
+    def __init__(self, outbox: SqlOutbox, connection: Connection, tasks: list[Task]) -> None:
+        self.tasks = tasks
+        self._outbox = outbox
+        self._connection = connection
+        self._ids = list(dict.fromkeys(task.record_id for task in tasks if task.action != "delete"))
+
+    def records(self) -> dict[str, Record]:
+        """The records that still exist, without their bodies."""
+        return load(self._connection, None, self._ids)
+
+    def sources(self) -> list[Source]:
+        """The text parts to index: of what a conversation repeats, only what no earlier part of the project holds."""
+        earlier, other = _parts.alias("earlier"), tables.records.alias("other")
+        said_before = (
+            exists()
+            .where(
+                earlier.c.sha256 == _parts.c.sha256,
+                earlier.c.id < _parts.c.id,
+                other.c.id == earlier.c.record_id,
+                other.c.project == tables.records.c.project,
+            )
+            .correlate(_parts, tables.records)
+        )
+        columns = (_parts.c.id, _parts.c.record_id, _parts.c.side, _parts.c.role, _parts.c.sha256)
+        found: list[Source] = []
+        for chunk in chunked(self._ids):
+            query = (
+                select(*columns)
+                .join(tables.records, tables.records.c.id == _parts.c.record_id)
+                .where(
+                    _parts.c.record_id.in_(chunk),
+                    _parts.c.binary.is_(False),
+                    _parts.c.media_type != "text/uri-list",
+                    or_(_parts.c.history.is_(False), ~said_before),
+                )
+                .order_by(_parts.c.id)
+            )
+            found += [Source(*row) for row in self._connection.execute(query)]
+        return found
+
+    def texts(self, digests: Iterable[str]) -> dict[str, str]:
+        """Texts by hash; a body that is gone is left out, `verify` reports it."""
+        contents = tables.contents
+        found: dict[str, str] = {}
+        for chunk in chunked(digests):
+            for row in self._connection.execute(select(contents).where(contents.c.sha256.in_(chunk))):
+                try:
+                    body = self._outbox.bodies.unseal(row.sha256, row.encoding, row.body)
+                except (BlobMissing, BlobCorrupt):
+                    continue
+                found[row.sha256] = decode_text(body)
+        return found
+
+    def cuts(self, digests: Iterable[str]) -> dict[str, list[Cut]]:
+        """How texts were cut before, by hash."""
+        found: dict[str, list[Cut]] = {}
+        for chunk in chunked(digests):
+            query = select(_passages).where(_passages.c.sha256.in_(chunk), _passages.c.cutter == self._outbox.cutter)
+            for row in self._connection.execute(query.order_by(_passages.c.sha256, _passages.c.ordinal)):
+                cut = Cut(row.ordinal, row.start_char, row.end_char, row.text_sha256, row.terms)
+                found.setdefault(row.sha256, []).append(cut)
+        return found
+
+    def embedded(self, text_digests: Iterable[str]) -> dict[str, bytes]:
+        """Vectors that exist, by the hash of their text."""
+        found: dict[str, bytes] = {}
+        columns = (_embeddings.c.text_sha256, _embeddings.c.vector)
+        for chunk in chunked(text_digests):
+            query = select(*columns).where(
+                _embeddings.c.text_sha256.in_(chunk), _embeddings.c.embedder == self._outbox.embedder
+            )
+            found.update((row.text_sha256, row.vector) for row in self._connection.execute(query))
+        return found
+
+    def finish(self, cuts: Mapping[str, Sequence[Cut]], to_embed: Iterable[str], done: Iterable[Task]) -> None:
+        """Keep new cuts, queue records for embedding, drop the tasks that are done: one transaction."""
+        if self._outbox.database.is_sqlite:
+            with self._outbox.database.write() as connection:
+                self._finish(connection, cuts, to_embed, done)
+        else:
+            self._finish(self._connection, cuts, to_embed, done)
+
+    def _finish(
+        self,
+        connection: Connection,
+        cuts: Mapping[str, Sequence[Cut]],
+        to_embed: Iterable[str],
+        done: Iterable[Task],
+    ) -> None:
+        self._keep_cuts(connection, cuts)
+        queued = [
+            {"index_id": self._outbox.index_id, "action": "embed", "record_id": record_id} for record_id in to_embed
+        ]
+        if queued:
+            connection.execute(insert(_outbox), queued)
+        for chunk in chunked(task.id for task in done):
+            connection.execute(delete(_outbox).where(_outbox.c.id.in_(chunk)))
+
+    def _keep_cuts(self, connection: Connection, cuts: Mapping[str, Sequence[Cut]]) -> None:
+        contents = tables.contents
+        for chunk in chunked(cuts):
+            # A text may have been deleted since the claim; its passages would have nothing to refer to.
+            query = select(contents.c.sha256).where(contents.c.sha256.in_(chunk))
+            if not self._outbox.database.is_sqlite:
+                query = query.with_for_update(key_share=True)
+            alive = connection.execute(query)
+            rows: list[dict[str, Any]] = [
+                {
+                    "sha256": digest, "cutter": self._outbox.cutter, "ordinal": cut.ordinal, "start_char": cut.start,
+                    "end_char": cut.end, "text_sha256": cut.text_sha256, "terms": cut.terms,
+                }
+                for digest in alive.scalars()
+                for cut in cuts[digest]
+            ]  # fmt: skip
+            if rows:
+                connection.execute(insert_once(connection, _passages), rows)
+
+
+def words_pending(pending: Mapping[str, int]) -> int:
+    """How many of the tasks keep words from being found."""
+    return sum(pending.get(action, 0) for action in WORDS)

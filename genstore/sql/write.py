@@ -1,0 +1,193 @@
+"""Writing records: prepared outside, then one transaction for as many callers as are waiting."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import insert
+from sqlalchemy.dialects import postgresql, sqlite
+
+from genstore.blobs import Bodies
+from genstore.sql import tables
+from genstore.sql.engine import Database
+from genstore.sql.rows import PART_COLUMNS, RECORD_COLUMNS, RecordRows, Row
+
+OnDuplicate = Literal["keep", "skip", "link"]
+POLICIES: tuple[OnDuplicate, ...] = ("keep", "skip", "link")
+
+# One transaction takes at most this many waiting records: the callers of the first should not wait for the last.
+_MOST_AT_ONCE = 1_000
+
+
+@dataclass(slots=True)
+class Entry:
+    """One record on its way into SQL, and what became of it.
+
+    original_id: the record that already held the content; stored: whether this one was written as well.
+    """
+
+    rows: RecordRows
+    on_duplicate: OnDuplicate = "keep"
+    original_id: str | None = None
+    stored: bool = True
+    error: BaseException | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def id(self) -> str:
+        return str(self.rows.record[0])
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.rows.record[-1])
+
+
+class Writer:
+    """Writes entries. Callers that arrive while a transaction runs share the next one.
+
+    There is no writer thread: the first caller in line commits for everyone behind it, so a lone caller pays
+    no hand-over and a crowd pays one commit.
+    """
+
+    def __init__(self, database: Database, bodies: Bodies) -> None:
+        self._database = database
+        self._bodies = bodies
+        self._statements = _Statements(database)
+        self._waiting: deque[Entry] = deque()
+        self._turn = threading.Lock()
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Commit the entries, or raise what kept them from being committed."""
+        self._waiting.extend(entries)
+        last = entries[-1]
+        while not last.done.is_set():
+            with self._turn:
+                if not last.done.is_set():
+                    self._commit_waiting()
+        for entry in entries:
+            if entry.error is not None:
+                raise entry.error
+
+    def _commit_waiting(self) -> None:
+        batch: list[Entry] = []
+        while self._waiting and len(batch) < _MOST_AT_ONCE:
+            batch.append(self._waiting.popleft())
+        try:
+            self._commit(batch)
+        except BaseException as error:
+            for entry in batch:
+                entry.error = error
+                entry.stored = False
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            for entry in batch:
+                entry.done.set()
+
+    def _commit(self, batch: Sequence[Entry]) -> None:
+        contents = self._sealed(batch)
+        with self._database.cursor() as cursor:
+            self._find_originals(cursor, batch)
+            stored = [entry.rows for entry in batch if entry.stored]
+            if stored:
+                self._insert(cursor, stored, contents)
+            links = [
+                (entry.id, "duplicate_of", entry.original_id, "{}")
+                for entry in batch
+                if entry.stored and entry.original_id
+            ]
+            _run(cursor, self._statements.relations, links)
+
+    def _sealed(self, batch: Sequence[Entry]) -> dict[str, Row]:
+        """Content rows by hash; large bodies are written to the blob store, which must precede the commit."""
+        rows: dict[str, Row] = {}
+        for entry in batch:
+            for digest, data in entry.rows.bodies.items():
+                if digest in rows:
+                    continue
+                encoding, kept = self._bodies.seal(data)
+                if (blobs := self._bodies.outside(kept)) is not None:
+                    blobs.put(digest, kept)
+                    rows[digest] = (digest, len(data), encoding, None)
+                else:
+                    rows[digest] = (digest, len(data), encoding, kept)
+        return rows
+
+    def _find_originals(self, cursor: Any, batch: Sequence[Entry]) -> None:
+        """Set original_id and stored by each entry's policy; earlier entries of the batch count as already there."""
+        asked = {entry.fingerprint for entry in batch if entry.on_duplicate != "keep"}
+        if not asked:
+            return
+        found: dict[str, str] = {}
+        for fingerprint in asked:
+            cursor.execute(self._statements.original, (fingerprint,))
+            if (row := cursor.fetchone()) is not None:
+                found[fingerprint] = row[0]
+        for entry in batch:
+            if entry.on_duplicate != "keep":
+                entry.original_id = found.get(entry.fingerprint)
+                entry.stored = entry.original_id is None or entry.on_duplicate == "link"
+            if entry.stored:
+                found.setdefault(entry.fingerprint, entry.id)
+
+    def _insert(self, cursor: Any, stored: Sequence[RecordRows], contents: dict[str, Row]) -> None:
+        statements = self._statements
+        _run(cursor, statements.records, [rows.record for rows in stored])
+        needed = dict.fromkeys(digest for rows in stored for digest in rows.bodies)
+        _run(cursor, statements.contents, [contents[digest] for digest in needed])
+        self._keep_blobs(needed, contents, stored)
+        _run(cursor, statements.parts, [row for rows in stored for row in rows.parts])
+        _run(cursor, statements.tags, [row for rows in stored for row in rows.tags])
+        _run(cursor, statements.fields, [row for rows in stored for row in rows.fields])
+        _run(cursor, statements.outbox, [("index", rows.record[0]) for rows in stored])
+
+    def _keep_blobs(self, needed: Iterable[str], contents: dict[str, Row], stored: Sequence[RecordRows]) -> None:
+        """Write a blob again if a deletion removed it between our put and this transaction.
+
+        The deletion's unlink takes the same write lock (see delete.py), so from here on the file stays.
+        """
+        blobs = self._bodies.blobs
+        if blobs is None:
+            return
+        for digest in needed:
+            if contents[digest][3] is None and not blobs.exists(digest):
+                data = next(rows.bodies[digest] for rows in stored if digest in rows.bodies)
+                blobs.put(digest, self._bodies.seal(data)[1])
+
+
+def _run(cursor: Any, statement: str, rows: Sequence[Row]) -> None:
+    if len(rows) == 1:
+        cursor.execute(statement, rows[0])
+    elif rows:
+        cursor.executemany(statement, rows)
+
+
+class _Statements:
+    """The inserts, compiled once: SQLAlchemy's own execution would cost more than SQLite's."""
+
+    def __init__(self, database: Database) -> None:
+        dialect_insert = sqlite.insert if database.is_sqlite else postgresql.insert
+
+        def compiled(table: Any, columns: Sequence[str], *, ignore: bool = False) -> str:
+            values = dict.fromkeys(columns)
+            if ignore:
+                return database.compiled(dialect_insert(table).values(values).on_conflict_do_nothing())
+            return database.compiled(insert(table).values(values))
+
+        self.records = compiled(tables.records, RECORD_COLUMNS)
+        self.contents = compiled(tables.contents, tuple(tables.contents.c.keys()), ignore=True)
+        self.parts = compiled(tables.parts, PART_COLUMNS)
+        self.tags = compiled(tables.tags, tuple(tables.tags.c.keys()), ignore=True)
+        self.fields = compiled(tables.fields, tuple(tables.fields.c.keys()))
+        self.relations = compiled(tables.relations, tuple(tables.relations.c.keys()), ignore=True)
+        mark = "?" if database.is_sqlite else "%s"
+        self.original = f"SELECT id FROM records WHERE fingerprint = {mark} ORDER BY created_us, id LIMIT 1"
+        # Every index, the one in use and one being built, is told of every record by the same statement.
+        self.outbox = (
+            "INSERT INTO outbox (index_id, action, record_id) "
+            f"SELECT id, {mark}, {mark} FROM indexes WHERE state <> 'retired'"
+        )

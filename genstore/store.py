@@ -1,0 +1,405 @@
+"""Store: one short method per verb. It delegates; what a verb does is in the module named after it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
+
+from genstore.blobs import Bodies
+from genstore.config import Settings
+from genstore.entry import build_record, build_score, checked_mapping, checked_tags
+from genstore.errors import GenstoreError, InvalidInput, NotFound, StoreError
+from genstore.filters import EVERYTHING, All, Compare, Filter, Where, as_filter
+from genstore.messages import Content
+from genstore.records import ROLES, Page, Record, Relation, Score, SearchResult
+from genstore.search.catchup import CatchUp, drain_all
+from genstore.search.projection import Projection, Projections
+from genstore.sql import annotate, read
+from genstore.sql.delete import Removal, delete_record, sweep
+from genstore.sql.engine import Database
+from genstore.sql.outbox import words_pending
+from genstore.sql.rows import record_rows
+from genstore.sql.where import where as sql_where
+from genstore.sql.write import POLICIES, Entry, OnDuplicate, Writer
+
+if TYPE_CHECKING:
+    from genstore.exchange.export import Format
+    from genstore.exchange.import_ import ImportReport
+    from genstore.search.plan import Mode, Plan
+    from genstore.upkeep.stats import Stats
+    from genstore.upkeep.verify import Findings
+    from genstore.work import Progress
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_log = logging.getLogger("genstore")
+
+_BATCH = 500
+# What a search may spend on what was logged just before it: enough for an interactive use, not for an import.
+_WORDS_BUDGET_S = 1.0
+_DENSE_BUDGET_S = 0.3
+_LONGEST_PAGE = 10_000
+
+
+class Store:
+    """A store of generations. Made by genstore.open; usable from any thread; a context manager."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        bodies: Bodies,
+        folder: Path | None,
+    ) -> None:
+        self.settings = settings
+        self.database = database
+        self.bodies = bodies
+        self.folder = folder
+        self._writer = Writer(database, bodies)
+        self._projections = Projections(settings, database, bodies, folder)
+        self._catch_up = CatchUp(self._projections)
+        self._closed = False
+        self._projections.ensure_active()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<genstore.Store {self.database}>"
+
+    # Writing
+
+    def log(
+        self,
+        prompt: Content = None,
+        output: Content = None,
+        *,
+        on_duplicate: OnDuplicate = "keep",
+        **fields: Any,
+    ) -> Record:
+        """Store one generation and return it after the commit.
+
+        prompt, output: text, chat messages in OpenAI's shape, genstore.Part, or bytes with media_type=.
+        fields: model, provider, operation, params, usage, duration_s, time_to_first_token_s, finish_reason, status,
+        error, session_id, trace_id, span_id, parent_id, user_id, name, tags, metadata, attributes, created_at, kind.
+        on_duplicate: what happens when the same project, model, params, prompt and output are there already: keep
+        both, skip this one and return the original, or link this one to it (`duplicate_of`).
+        """
+        self._check_open()
+        checked_policy(on_duplicate)
+        record = build_record(prompt, output, **{"project": self.settings.project, **fields})
+        entry = Entry(record_rows(record), on_duplicate)
+        self._writer.write([entry])
+        self._index_soon()
+        if not entry.stored:
+            return self.get(str(entry.original_id))
+        return replace(record, duplicate_of=entry.original_id) if entry.original_id else record
+
+    def log_many(self, items: Iterable[Mapping[str, Any] | Record], *, on_duplicate: OnDuplicate = "keep") -> list[str]:
+        """Store many, in batches as they come; returns for each the id of the record that holds its content.
+
+        items: mappings of log's arguments, or records. What was committed before an error stays.
+        """
+        self._check_open()
+        checked_policy(on_duplicate)
+        ids: list[str] = []
+        for batch in _batches(items, _BATCH):
+            entries = [Entry(record_rows(self._as_record(item)), on_duplicate) for item in batch]
+            ids += self.write_entries(entries)
+        return ids
+
+    def write_entries(self, entries: Sequence[Entry]) -> list[str]:
+        """Commit prepared entries in one transaction; the id that holds each one's content."""
+        if entries:
+            self._writer.write(entries)
+            self._index_soon()
+        return [entry.id if entry.stored else str(entry.original_id) for entry in entries]
+
+    @overload
+    def record(self, function: Callable[P, R]) -> Callable[P, R]: ...
+    @overload
+    def record(self, **fields: Any) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+    def record(self, function: Any = None, **fields: Any) -> Any:
+        """Decorate a function so that each call is logged; `@store.record` or `@store.record(model="…")`."""
+        from genstore.capture.decorator import recorded
+
+        def log(**entry: Any) -> None:
+            try:
+                self.log(**entry)
+            except GenstoreError as error:
+                # The call itself went well: what it returned must reach its caller.
+                _log.error("a call of %s was not recorded: %s", entry.get("name"), error)
+
+        if function is not None:
+            return recorded(log, function, fields)
+        return lambda decorated: recorded(log, decorated, fields)
+
+    def score(self, record_id: str, name: str, value: float | None = None, **fields: Any) -> Score:
+        """Judge a record: a finite value, a label=, or both; comment=, source= (human, model, code), user_id=."""
+        score = build_score(name, value, **fields)
+        self._annotate(lambda connection, found: annotate.add_score(connection, found, score), record_id)
+        return score
+
+    def tag(self, record_id: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
+        """Add and remove tags."""
+        added, removed = checked_tags(add), checked_tags(remove)
+        self._annotate(lambda connection, found: annotate.change_tags(connection, found, added, removed), record_id)
+
+    def set_metadata(self, record_id: str, metadata: Mapping[str, Any]) -> Record:
+        """Merge metadata into the record's; a key given as None is removed."""
+        changes = checked_mapping(metadata, "metadata")
+        record = self.get(record_id)
+        merged = {key: value for key, value in {**record.metadata, **changes}.items() if value is not None}
+        changed = replace(record, metadata=merged)
+        self._annotate(lambda connection, _: annotate.set_metadata(connection, changed), record.id)
+        return changed
+
+    def relate(self, source_id: str, role: str, target_id: str, **attributes: Any) -> Relation:
+        """Say that source was `role` target: retrieved, input, derived_from, reply_to, edit_of, …"""
+        if role not in ROLES:
+            raise InvalidInput(f"role is {role!r}; it is one of {', '.join(ROLES)}")
+        with self.database.write() as connection:
+            source = read.resolve(connection, source_id, self.settings.project)
+            target = read.resolve(connection, target_id, self.settings.project)
+            relation = Relation(source, role, target, checked_mapping(attributes, "attributes"))
+            annotate.relate(connection, relation)
+        return relation
+
+    def delete(self, record_id: str) -> Removal:
+        """Delete a record from SQL and index, with the bodies and vectors no other record needs; what went."""
+        with self.database.write() as connection:
+            removal = delete_record(connection, read.resolve(connection, record_id, self.settings.project))
+        if self.bodies.blobs is not None:
+            sweep(self.database, self.bodies.blobs)
+        self._index_soon()
+        return removal
+
+    def delete_where(self, where: Where, *, limit: int | None = None) -> Removal:
+        """Delete every record that satisfies the filter, a transaction each hundred; what went."""
+        total, condition = Removal(), self._condition(where)
+        left = limit if limit is not None else 2**62
+        while left > 0:
+            with self.database.write() as connection:
+                ids, _ = read.page(connection, sql_where(condition), min(left, 100), None, oldest_first=True)
+                for record_id in ids:
+                    total += delete_record(connection, record_id)
+            left -= len(ids)
+            if not ids:
+                break
+        if self.bodies.blobs is not None:
+            sweep(self.database, self.bodies.blobs)
+        self._index_soon()
+        return total
+
+    # Reading
+
+    def get(self, record_id: str) -> Record:
+        """The record with this id, or with the one id that starts so. Raises NotFound, AmbiguousId, BlobMissing."""
+        with self.database.read() as connection:
+            found = read.resolve(connection, record_id, self.settings.project)
+            return read.load(connection, self.bodies, [found], strict=True)[found]
+
+    def list(
+        self, where: Where = None, *, limit: int = 50, cursor: str | None = None, oldest_first: bool = False
+    ) -> Page:
+        """A page of records, newest first; pass its cursor back for the next one."""
+        if not 1 <= limit <= _LONGEST_PAGE:
+            raise InvalidInput(f"limit is {limit}; pass 1 to {_LONGEST_PAGE:,}, and the page's cursor for more")
+        with self.database.read() as connection:
+            condition = sql_where(self._condition(where))
+            ids, after = read.page(connection, condition, limit, cursor, oldest_first=oldest_first)
+            found = read.load(connection, self.bodies, ids)
+        return Page(tuple(found[record_id] for record_id in ids), after)
+
+    def iterate(self, where: Where = None) -> Iterator[Record]:
+        """Every record that satisfies the filter, oldest first, a page at a time."""
+        cursor: str | None = None
+        while True:
+            page = self.list(where, limit=_BATCH, cursor=cursor, oldest_first=True)
+            yield from page.records
+            if (cursor := page.cursor) is None:
+                return
+
+    def count(self, where: Where = None) -> int:
+        """How many records satisfy the filter."""
+        with self.database.read() as connection:
+            return read.count(connection, sql_where(self._condition(where)))
+
+    def relations(self, record_id: str) -> Sequence[Relation]:
+        """The record's relations, in both directions."""
+        with self.database.read() as connection:
+            return read.relations_of(connection, read.resolve(connection, record_id, self.settings.project))
+
+    def search(
+        self, text: str, where: Where = None, *, mode: Mode = "hybrid", limit: int = 10, **options: Any
+    ) -> SearchResult:
+        """Find records by words and meaning; hits best first.
+
+        where: a filter, as text or tree. mode: hybrid, dense (meaning only), lexical (words only).
+        options: depth, fusion ("convex", "rrf", "dbsf"), dense_weight, side ("prompt" or "output").
+        """
+        from genstore.search.plan import search_text
+
+        plan = self._plan(where, mode=mode, limit=limit, **options)
+        projection = self._projections.active()
+        self._catch_up_briefly(projection, dense=mode != "lexical")
+        hits = search_text(self.database, self.bodies, projection, text, plan)
+        return self._result(projection, hits, mode)
+
+    def similar(self, record_id: str, where: Where = None, *, limit: int = 10, **options: Any) -> SearchResult:
+        """Records whose output (or prompt, where there is none) means about the same as this record's."""
+        from genstore.search.plan import search_vector
+        from genstore.search.similar import vector_of
+
+        record = self.get(record_id)
+        plan = replace(self._plan(where, mode="dense", limit=limit, **options), exclude_record=record.id)
+        projection = self._projections.active()
+        self._catch_up_briefly(projection, dense=True)
+        hits = search_vector(self.database, self.bodies, projection, vector_of(record, projection.embedder), plan)
+        return self._result(projection, hits, "dense")
+
+    # Upkeep
+
+    def flush(self, progress: Progress | None = None) -> None:
+        """Wait until everything logged is committed, indexed and embedded."""
+        self._check_open()
+        drain_all(self._projections.active(), progress)
+
+    def flush_words(self, progress: Progress | None = None) -> None:
+        """Wait until everything logged is committed and found by its words; vectors may follow later."""
+        projection = self._projections.active()
+        while left := words_pending(projection.outbox.pending()):
+            done = projection.indexer.drain_words(time.monotonic() + 0.2)
+            if progress is not None:
+                progress(done, left - done)
+
+    def pending(self) -> tuple[int, int]:
+        """(records whose words are not indexed yet, records whose meaning is not)."""
+        pending = self._projections.active().outbox.pending()
+        return words_pending(pending), pending.get("embed", 0)
+
+    def reindex(self, embedder: str | None = None, progress: Progress | None = None) -> None:
+        """Rebuild the index from SQL beside the one in use; with another embedder every text is embedded anew."""
+        from genstore.upkeep.reindex import reindex
+
+        reindex(self.database, self._projections, embedder, progress)
+
+    def verify(self, *, repair: bool = False) -> Findings:
+        """Compare SQL, index and blobs; every difference is listed, and mended when asked."""
+        from genstore.upkeep.verify import verify
+
+        return verify(self.database, self.bodies, self._projections.active(), repair=repair)
+
+    def stats(self, where: Where = None) -> Stats:
+        """What the store holds: records, tokens, cost, bytes, and what waits to be indexed."""
+        from genstore.upkeep.stats import collect
+
+        return collect(self.database, self._projections.active(), self._condition(where))
+
+    def import_(self, source: Any, **options: Any) -> ImportReport:
+        """Read records from JSONL (plain, gzip, zstd) or Parquet; see genstore.exchange.import_."""
+        from genstore.exchange.import_ import import_file
+
+        return import_file(self, source, **options)
+
+    def export(self, target: Any, *, where: Where = None, format: Format | None = None, **options: Any) -> int:
+        """Write records to JSONL or Parquet; how many were written."""
+        from genstore.exchange.export import export_file
+
+        return export_file(self, target, where=where, format=format, **options)
+
+    def close(self) -> None:
+        """Write away what was handed over, finish the indexing batch in hand, let go of everything."""
+        if self._closed:
+            return
+        self._closed = True
+        self._catch_up.stop()
+        self._projections.close()
+        self.database.close()
+
+    # Within
+
+    def _as_record(self, item: Mapping[str, Any] | Record) -> Record:
+        if isinstance(item, Record):
+            return item
+        if not isinstance(item, Mapping):
+            raise InvalidInput(f"log_many takes mappings or records, not a {type(item).__name__}")
+        return build_record(**{"project": self.settings.project, **item})
+
+    def _annotate(self, change: Callable[[Any, str], None], record_id: str) -> None:
+        self._check_open()
+        with self.database.write() as connection:
+            change(connection, read.resolve(connection, record_id, self.settings.project))
+        self._index_soon()
+
+    def _condition(self, where: Where) -> Filter:
+        """The filter within this store's project."""
+        inside = Compare("project", "=", self.settings.project)
+        condition = as_filter(where)
+        return inside if condition == EVERYTHING else All((inside, condition))
+
+    def _plan(self, where: Where, **options: Any) -> Plan:
+        from genstore.search.plan import Plan
+
+        settings = self.settings
+        defaults = {"depth": settings.depth, "fusion": settings.fusion, "dense_weight": settings.dense_weight}
+        given = {name: value for name, value in options.items() if value is not None}
+        try:
+            return Plan(project=settings.project, where=as_filter(where), **{**defaults, **given})
+        except TypeError as error:
+            raise InvalidInput(f"search does not take {error}") from error
+
+    def _result(self, projection: Projection, hits: Any, mode: Literal["hybrid", "dense", "lexical"]) -> SearchResult:
+        pending = projection.outbox.pending()
+        return SearchResult(hits, mode, words_pending(pending), pending.get("embed", 0))
+
+    def _catch_up_briefly(self, projection: Projection, *, dense: bool) -> None:
+        """Index what was logged just now, so that a search right after a log finds it."""
+        pending = projection.outbox.pending()
+        if not pending:
+            return
+        with suppress(NotFound):
+            if words_pending(pending):
+                projection.indexer.drain_words(time.monotonic() + _WORDS_BUDGET_S)
+            if dense:
+                projection.indexer.drain_dense(time.monotonic() + _DENSE_BUDGET_S)
+
+    def _index_soon(self) -> None:
+        if self.settings.auto_index:
+            self._catch_up.wake()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed; open it again")
+
+
+def checked_policy(policy: str) -> None:
+    """Raise InvalidInput unless it is one of keep, skip and link."""
+    if policy not in POLICIES:
+        raise InvalidInput(f"on_duplicate is {policy!r}; it is one of {', '.join(POLICIES)}")
+
+
+T = TypeVar("T")
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

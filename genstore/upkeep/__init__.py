@@ -1,0 +1,1 @@
+"""Keeping a store in order: rebuilding its index, verifying it, counting what it holds."""
