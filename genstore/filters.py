@@ -394,7 +394,7 @@ _AGO = re.compile(r"-?([0-9]{1,9})([smhdw])")
 
 
 def _condition(name: str, op: Op, value: Any, now: datetime | None = None) -> Filter:
-    if name != "created_at" or not isinstance(value, str | date):
+    if name != "created_at" or op in ("exists", "prefix") or not isinstance(value, str | date):
         return Compare(name, op, value)
     start, end = _span(value, now)
     if end == start:  # a duration before now is a bound, not a moment one could have been created at
@@ -628,7 +628,8 @@ class _Parser:
 
 def to_text(condition: Filter) -> str:
     """The filter as text that parse reads back: the same tree, save that one-part All and Any_ lose their wrapping."""
-    return "" if condition == EVERYTHING else _text(condition, 0)
+    text = _text(condition, 0)
+    return "" if text == "()" else text
 
 
 def _text(condition: Filter, binding: int) -> str:

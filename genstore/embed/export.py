@@ -62,7 +62,8 @@ def _trace(weights: Path, path: Path) -> None:
             states = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, 384)
             mask = attention_mask.unsqueeze(-1).to(states.dtype)  # (B, T, 1)
             mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1e-9)  # (B, 384)
-            return mean / mean.norm(dim=1, keepdim=True).clamp(min=1e-12)
+            unit: torch.Tensor = mean / mean.norm(dim=1, keepdim=True).clamp(min=1e-12)
+            return unit
 
     ids = torch.randint(1000, 2000, (2, 9))
     mask = torch.ones_like(ids)
@@ -82,7 +83,7 @@ def _trace(weights: Path, path: Path) -> None:
 
 
 def _fuse(plain: Path, path: Path) -> None:
-    from onnxruntime.transformers import optimizer
+    from onnxruntime.transformers import optimizer  # type: ignore[import-untyped]
 
     model = optimizer.optimize_model(
         str(plain), model_type="bert", num_heads=_HEADS, hidden_size=_WIDTH, opt_level=0, use_gpu=False
@@ -92,7 +93,7 @@ def _fuse(plain: Path, path: Path) -> None:
 
 def _quantise(fused: Path, path: Path) -> None:
     import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped]
 
     quantize_dynamic(
         str(fused),

@@ -43,7 +43,9 @@ class HttpEmbedder:
     ) -> None:
         parts = urlsplit(url)
         if not parts.fragment or not parts.hostname:
-            raise InvalidInput(f'{url!r} names no model: write it after "#", as in "http://127.0.0.1:8080/v1#bge-small"')
+            raise InvalidInput(
+                f'{url!r} names no model: write it after "#", as in "http://127.0.0.1:8080/v1#bge-small"'
+            )
         path = parts.path.rstrip("/")
         path = path if path.endswith("/embeddings") else f"{path}/embeddings"
         host = parts.netloc.rpartition("@")[2]
@@ -123,7 +125,9 @@ class HttpEmbedder:
                 response = self._client.post(self._url, json=body)
             except httpx.TransportError as error:
                 if last:
-                    raise EmbedderUnavailable(f"{self._url} cannot be reached: {error or type(error).__name__}") from error
+                    raise EmbedderUnavailable(
+                        f"{self._url} cannot be reached: {error or type(error).__name__}"
+                    ) from error
             else:
                 if response.is_success:
                     return _json(response)

@@ -69,7 +69,8 @@ class OnnxEmbedder:
 
     def encode_query(self, text: str) -> NDArray[np.float32]:
         """Vector of one text: (384,); the model treats queries and documents alike."""
-        return self.encode([text])[0]
+        vector: NDArray[np.float32] = self.encode([text])[0]
+        return vector
 
     def cutter(self, overlap_tokens: int = 0) -> Cutter:
         """Cuts into passages of at most 254 tokens; needs the tokenizer, not the weights."""
@@ -96,7 +97,7 @@ class OnnxEmbedder:
         return self._loaded_session
 
     def _load_session(self) -> Any:
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]
 
         path = export_path(self._cache_dir, self._precision)
         if not path.is_file():

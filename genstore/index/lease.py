@@ -31,6 +31,7 @@ _WATCH_S = 0.025
 _QUIET_S = 0.02  # an owner without work for this long yields at once
 _TURN_S = 0.1  # a busy owner yields after this long, or after twice what opening took, if that is longer
 _LONGEST_TURN_S = 2.0
+_EXIT_S = 5.0  # what is not done by then is cut off at exit, which is no worse for the index than a kill
 
 
 class FileLock:
@@ -49,20 +50,26 @@ class FileLock:
         return True
 
     def _try(self) -> bool:
+        descriptor = self._locked()
+        if descriptor is None:
+            return False
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        self._descriptor = descriptor
+        return True
+
+    def _locked(self) -> int | None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            return False
+            return None
         if not self._is_current(descriptor):  # the folder was dropped in between: this file has no name any more
             os.close(descriptor)
-            return False
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        self._descriptor = descriptor
-        return True
+            return None
+        return descriptor
 
     def _is_current(self, descriptor: int) -> bool:
         try:
@@ -80,10 +87,10 @@ class FileLock:
         """Whether another descriptor holds the lock at this moment."""
         if not self.path.exists():
             return False
-        probe = FileLock(self.path)
-        taken = not probe._try()
-        probe.release()
-        return taken
+        descriptor = self._locked()
+        if descriptor is not None:
+            os.close(descriptor)
+        return descriptor is None
 
     def holder(self) -> str:
         """The process id in the file, or '?'."""
@@ -108,6 +115,7 @@ class Lease(Generic[T]):
         self._close = close
         self._timeout_s = timeout_s
         self._idle_s = idle_s
+        self._closed = False
         self._owner = FileLock(folder / OWNER_FILE)
         self._waiting = FileLock(folder / WAITING_FILE)
         self._reset()
@@ -117,34 +125,38 @@ class Lease(Generic[T]):
         self._changed = threading.Condition()
         self._resource: T | None = None
         self._active = 0
+        self._long = 0
         self._opening = False
         self._yielding = False
-        self._closed = False
         self._last_used = self._opened_at = self._turn_s = 0.0
 
     @contextlib.contextmanager
-    def use(self) -> Iterator[T]:
+    def use(self, long: bool = False) -> Iterator[T]:
         """The open resource, which stays open until the block ends.
 
-        Raises IndexBusy, naming the owner's process id, when it is not to be had within timeout_s.
+        long: the block may take many seconds; others in this process are then let in meanwhile, though another
+        process waits. Raises IndexBusy, naming the owner's process id, when it is not to be had within timeout_s.
         """
-        resource = self._enter()
+        resource = self._enter(long)
         try:
             yield resource
         finally:
             with self._changed:
                 self._active -= 1
+                self._long -= long
                 self._last_used = time.monotonic()
                 if self._yielding:
                     self._changed.notify_all()
 
-    def close(self) -> None:
-        """Wait for what is in progress, close the resource and let go of the folder; idempotent."""
+    def close(self, wait_s: float | None = None) -> None:
+        """Close the resource and let go of the folder when what is in progress has ended; idempotent.
+
+        Returns when that is done, or after wait_s.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-            while self._opening or self._resource is not None:
-                self._changed.wait()
+            self._changed.wait_for(lambda: not self._opening and self._resource is None, wait_s)
 
     def remove_folder(self) -> None:
         """Close for good and delete the folder, once no other process has it open."""
@@ -158,7 +170,7 @@ class Lease(Generic[T]):
         if left:
             raise IndexUnavailable(f"cannot delete the index in {self._folder}: {', '.join(left)} stayed")
 
-    def _enter(self) -> T:
+    def _enter(self, long: bool) -> T:
         deadline = time.monotonic() + self._timeout_s
         with self._changed:
             while True:
@@ -166,15 +178,16 @@ class Lease(Generic[T]):
                     raise IndexUnavailable(f"the index in {self._folder} was closed")
                 if self._resource is not None and not self._yielding:
                     self._active += 1
+                    self._long += long
                     return self._resource
                 if self._resource is None and not self._opening:
                     self._opening = True
                     break
                 if not self._changed.wait(deadline - time.monotonic()):
                     raise self._busy()
-        return self._acquire(deadline)
+        return self._acquire(deadline, long)
 
-    def _acquire(self, deadline: float) -> T:
+    def _acquire(self, deadline: float, long: bool) -> T:
         resource: T | None = None
         try:
             self._lock_folder(deadline)
@@ -188,7 +201,7 @@ class Lease(Generic[T]):
                 if resource is None:
                     self._owner.release()
                 else:
-                    self._resource, self._active = resource, 1
+                    self._resource, self._active, self._long = resource, 1, int(long)
                     self._opened_at = time.monotonic()
                     threading.Thread(target=self._watch, name="genstore-lease", daemon=True).start()
                 self._changed.notify_all()
@@ -236,7 +249,7 @@ class Lease(Generic[T]):
         if self._closed or quiet_s >= self._idle_s:
             return True
         had_its_turn = quiet_s >= _QUIET_S or now - self._opened_at >= self._turn_s
-        return had_its_turn and self._waiting.is_taken()
+        return had_its_turn and not self._long and self._waiting.is_taken()
 
     def forget(self) -> None:
         """In a child after fork: let go of what belongs to the parent, without closing it there."""
@@ -264,7 +277,7 @@ def _close_descriptors_in(folder: Path) -> None:
 @atexit.register
 def _close_all() -> None:
     for lease in list(_leases):
-        lease.close()
+        lease.close(_EXIT_S)
 
 
 def _forget_all() -> None:

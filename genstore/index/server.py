@@ -38,7 +38,10 @@ _PAGE = 1_000
 _CONDITIONS = Conditions(models, models.Range)
 
 # Scores must be those of the original vectors: fusion compares them with exact ones.
-_EXACT_SCORES = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=True, oversampling=2.0))
+_EXACT_SCORES = models.QuantizationSearchParams(rescore=True, oversampling=2.0)
+# See edge.py: without it a filter that a tenth of the points satisfy tears the graph.
+_ACORN = models.AcornSearchParams(enable=True, max_selectivity=0.4)
+_SCANNED_UP_TO_POINTS = 30_000
 
 
 class ServerIndex:
@@ -162,7 +165,7 @@ class ServerIndex:
             return {}
         requests = [
             models.QueryRequest(
-                query=queries[name], using=name, filter=condition, limit=limit, params=self._search_params(name)
+                query=queries[name], using=name, filter=condition, limit=limit, params=self._params(name, condition)
             )
             for name, (condition, limit) in wanted.items()
         ]
@@ -171,8 +174,12 @@ class ServerIndex:
             name: {int(hit.id): hit.score for hit in answer.points} for name, answer in zip(wanted, found, strict=True)
         }
 
-    def _search_params(self, name: str) -> models.SearchParams | None:
-        return _EXACT_SCORES if name == DENSE and self._quantisation else None
+    def _params(self, name: str, condition: models.Filter | None) -> models.SearchParams | None:
+        if name != DENSE:
+            return None
+        return models.SearchParams(
+            quantization=_EXACT_SCORES if self._quantisation else None, acorn=None if condition is None else _ACORN
+        )
 
     def count(self, where: Filter | None = None) -> int:
         condition = None if where is None else _CONDITIONS.translate(where)
@@ -272,7 +279,8 @@ class ServerIndex:
         self._create_field_indexes(client)
 
     def _create_collection(self, client: QdrantClient) -> None:
-        graph = models.HnswConfigDiff(on_disk=self._on_disk)
+        scanned_kilobytes = max(1, _SCANNED_UP_TO_POINTS * 4 * self.dimension // 1024)
+        graph = models.HnswConfigDiff(on_disk=self._on_disk, full_scan_threshold=scanned_kilobytes)
         dense = models.VectorParams(
             size=self.dimension, distance=models.Distance.COSINE, on_disk=self._on_disk, hnsw_config=graph
         )

@@ -120,6 +120,21 @@ def test_two_busy_processes_take_turns(folder: Path, start_owner: StartOwner) ->
     index.close()
 
 
+def test_a_long_operation_lets_others_of_its_process_in_though_another_process_waits(
+    folder: Path, start_owner: StartOwner
+) -> None:
+    index = EdgeIndex(folder, DIMENSION, idle_s=60)
+    index.upsert(points(range(3)))
+    with index._lease.use(long=True):
+        other = start_owner(IDLE)
+        while not index._lease._waiting.is_taken():
+            time.sleep(0.01)
+        time.sleep(0.3)  # longer than a turn
+        assert index.count() == 3
+    wait_for_line(other)
+    index.close()
+
+
 def test_an_unused_index_is_let_go(folder: Path) -> None:
     first = EdgeIndex(folder, DIMENSION, idle_s=0.05)
     first.upsert(points(range(3)))

