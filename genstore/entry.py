@@ -71,23 +71,24 @@ def build_record(
     of_prompt = isinstance(prompt, bytes) and not isinstance(output, bytes)
     prompt_parts = as_parts(prompt, "prompt", media_type if of_prompt else None)
     output_parts = as_parts(output, "output", None if of_prompt else media_type)
+    checked_names: dict[str, Any] = {key: checked_name(value, key) for key, value in names.items()}
     record = Record(
         id=checked_id(id) if id is not None else new_id(),
         prompt=prompt_parts,
         output=output_parts,
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
         project=checked_name(project, "project") or DEFAULT_PROJECT,
         params=checked_mapping(params, "params"),
         usage=checked_usage(usage),
         duration_s=checked_number(duration_s, "duration_s"),
         time_to_first_token_s=checked_number(time_to_first_token_s, "time_to_first_token_s"),
-        status=status,  # type: ignore[arg-type]
+        status=status,
         error=error.replace("\0", "�").encode("utf-8", "replace").decode() if error else None,
         tags=checked_tags(tags),
         metadata=checked_mapping(metadata, "metadata"),
         attributes=checked_mapping(attributes, "attributes"),
         created_at=checked_moment(created_at),
-        **{key: checked_name(value, key) for key, value in names.items() if value is not None},
+        **checked_names,
     )
     object.__setattr__(record, "fingerprint", fingerprint(record))
     return record

@@ -49,7 +49,7 @@ def recorded(log: Log, function: Callable[P, R], fields: Mapping[str, Any]) -> C
             log(**entry(args, kwargs, started, output, None))
             return output
 
-        return run_async  # type: ignore[return-value]
+        return run_async
 
     if inspect.isgeneratorfunction(function):
 

@@ -81,8 +81,10 @@ class HandoverQueue:
         """Hand a record over; waits while the queue is full. What the caller may change later is copied."""
         if self._closed:
             raise StoreError("the store is closed; open it again to log")
-        kept = {key: value if isinstance(value, _PLAIN) else copy.deepcopy(value) for key, value in arguments.items()}
-        handover = Handover(kept.get("id") or new_id(), kept)
+        kept: dict[str, Any] = {
+            key: value if isinstance(value, _PLAIN) else copy.deepcopy(value) for key, value in arguments.items()
+        }
+        handover = Handover(str(kept.get("id") or new_id()), kept)
         self._queue.put(handover)
         if self._thread is None:
             self._start()

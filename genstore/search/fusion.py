@@ -1,9 +1,14 @@
-"""Two rankings become one: convex combination, reciprocal ranks, distribution-based scores."""
+"""Two rankings become one: fused scores of passages, and from passages to what they are passages of.
+
+A side that cannot answer (it was not queried, or no candidate scores on it) leaves the ranking to the other. A point
+whose vector is still to be computed counts as near in meaning as it is in words: scored as zero it would be buried
+under everything embedded before it.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from math import sqrt
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from genstore.errors import InvalidInput
@@ -16,104 +21,117 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 Scores = Sequence[float | None]
 Ranks = Sequence[int | None]
+
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 RRF_K = 60.0
-_DEVIATIONS = 3.0
 
 
 def fuse(method: Method, candidates: Candidates, weight: float) -> list[float]:
-    """A score in [0, 1] for each candidate, by the method named. weight: share of dense, used by convex alone."""
+    """The candidates' fused scores in [0, 1], in their order; weight: share of dense, of the convex method alone.
+
+    Raises InvalidInput for an unknown method or a weight outside [0, 1].
+    """
     if method == "convex":
         return convex(candidates.dense, candidates.sparse, weight)
     if method == "rrf":
-        return rrf(candidates.dense_rank, candidates.sparse_rank)
+        ranks = _with_pending(candidates.dense, candidates.dense_rank, candidates.sparse_rank)
+        return rrf(ranks, candidates.sparse_rank)
     if method == "dbsf":
-        return dbsf(candidates.dense, candidates.sparse)
+        return dbsf(candidates.dense, candidates.sparse, candidates.dense_rank, candidates.sparse_rank)
     raise InvalidInput(f"fusion is {method!r}; it is one of {', '.join(METHODS)}")
 
 
 def convex(dense: Scores, sparse: Scores, weight: float) -> list[float]:
-    """Blend two parallel lists of scores by a convex combination of normalised scores.
+    """Convex combination of scores, each divided by the query's best after its theoretical minimum is taken off.
 
-    dense: cosine similarities in [-1, 1]; sparse: BM25 scores >= 0; None where a side was not asked or the point has
-    no vector yet. weight: share of dense, in [0, 1]. Each side is scaled from its theoretical minimum (-1 and 0) to
-    the query's best. Returns scores in [0, 1]; a side without any score leaves the other's order unchanged, and a
-    point without a vector is judged by its words alone.
-    Raises InvalidInput if weight is outside [0, 1].
-    Source: Bruch, Gai, Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS 2023 (TM2C2).
+    dense: cosines in [-1, 1]; sparse: BM25 scores >= 0; None where a side has no score. weight: share of dense in
+    [0, 1]. Source: Bruch, Gai, Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS 2023 (TM2C2).
     """
     if not 0 <= weight <= 1:
-        raise InvalidInput(f"the dense weight is {weight}; it lies between 0 and 1")
-    near = _scaled(dense, -1.0)
-    word = _scaled(sparse, 0.0)
-    return [_blend(near[at], word[at], weight) for at in range(len(dense))]
-
-
-def _scaled(scores: Scores, minimum: float) -> list[float | None]:
-    """Scores from the minimum to the list's best, as 0 to 1; a list in which nothing scores has no say."""
-    best = max((score for score in scores if score is not None), default=minimum)
-    if best <= minimum:
-        return [None] * len(scores)
-    return [None if score is None else max(0.0, score - minimum) / (best - minimum) for score in scores]
-
-
-def _blend(near: float | None, word: float | None, weight: float) -> float:
-    if near is None:
-        return word or 0.0
-    if word is None:
-        return near
-    return weight * near + (1 - weight) * word
-
-
-def rrf(dense_rank: Ranks, sparse_rank: Ranks, k: float = RRF_K) -> list[float]:
-    """Reciprocal rank fusion, scaled so that the first place in every list that was asked is 1.
-
-    Ranks count from 1, None is outside the list. Raises InvalidInput if k <= 0.
-    Source: Cormack, Clarke, Buettcher, SIGIR 2009.
-    """
-    if k <= 0:
-        raise InvalidInput(f"k of reciprocal rank fusion is {k}; it is greater than 0")
-    lists = [ranks for ranks in (dense_rank, sparse_rank) if any(rank is not None for rank in ranks)]
-    most = len(lists) / (k + 1)
+        raise InvalidInput(f"the weight of dense is {weight}; it lies between 0 and 1")
+    meaning = _by_best(dense, minimum=-1.0)
+    words = _by_best(sparse, minimum=0.0)
+    if meaning is None or words is None:
+        return _alone(meaning, words, len(dense))
+    floor = min(value for value in meaning if value is not None)
     return [
-        sum(1 / (k + rank) for ranks in lists if (rank := ranks[at]) is not None) / most if lists else 0.0
-        for at in range(len(dense_rank))
+        weight * (near if near is not None else floor + (1 - floor) * (word or 0.0)) + (1 - weight) * (word or 0.0)
+        for near, word in zip(meaning, words, strict=True)
     ]
 
 
-def dbsf(dense: Scores, sparse: Scores) -> list[float]:
-    """Distribution-based score fusion: each side from mean - 3 to mean + 3 standard deviations, then the mean of both.
+def rrf(dense_rank: Ranks, sparse_rank: Ranks, k: float = RRF_K) -> list[float]:
+    """Reciprocal rank fusion: the sum of 1 / (k + rank), divided by what first place in every list that answered gives.
 
-    Source: Mazzeschi, "Distribution-Based Score Fusion", 2023, as Qdrant implements it.
+    Ranks count from 1; None is outside the list. Source: Cormack, Clarke, Büttcher, "Reciprocal Rank Fusion outperforms
+    Condorcet and individual Rank Learning Methods", SIGIR 2009.
     """
-    sides = [side for side in (_spread(dense), _spread(sparse)) if side is not None]
-    return [sum(side[at] for side in sides) / len(sides) if sides else 0.0 for at in range(len(dense))]
+    lists = [ranks for ranks in (dense_rank, sparse_rank) if any(rank is not None for rank in ranks)]
+    best = len(lists) / (k + 1)
+    sums = [0.0] * len(dense_rank)
+    for ranks in lists:
+        for at, rank in enumerate(ranks):
+            if rank is not None:
+                sums[at] += 1 / (k + rank)
+    return [min(total / best, 1.0) if lists else 0.0 for total in sums]
 
 
-def _spread(scores: Scores) -> list[float] | None:
-    known = [score for score in scores if score is not None]
-    if not known:
+def dbsf(dense: Scores, sparse: Scores, dense_rank: Ranks, sparse_rank: Ranks) -> list[float]:
+    """Distribution-based score fusion: scores as positions between three deviations below and above their list's mean.
+
+    Scores are raw; ranks say which of them made up the list whose mean and deviation count. As in Qdrant's `dbsf`,
+    but with the true score of a point that only the other list holds.
+    """
+    meaning, words = _by_spread(dense, dense_rank), _by_spread(sparse, sparse_rank)
+    if meaning is None or words is None:
+        return _alone(meaning, words, len(dense))
+    pairs = ((near, word or 0.0) for near, word in zip(meaning, words, strict=True))
+    return [((near if near is not None else word) + word) / 2 for near, word in pairs]
+
+
+def best_by_group(scored: Iterable[tuple[K, float, T]], limit: int) -> list[tuple[K, float, list[T]]]:
+    """The best `limit` groups as (group, score, members best first), from members as (group, score, member).
+
+    A group is as good as its best member: long texts have many passages, and any sum over them would favour length.
+    Equal groups keep the order in which their best members came.
+    """
+    groups: dict[K, list[tuple[float, T]]] = {}
+    for group, score, member in sorted(scored, key=lambda item: -item[1]):
+        groups.setdefault(group, []).append((score, member))
+    best = list(groups.items())[:limit]
+    return [(group, members[0][0], [member for _, member in members]) for group, members in best]
+
+
+def _by_best(scores: Scores, minimum: float) -> list[float | None] | None:
+    """Scores above their theoretical minimum as shares of the best one's; None when no score is above it."""
+    best = max((score for score in scores if score is not None), default=minimum) - minimum
+    if best <= 0:
         return None
-    mean = sum(known) / len(known)
-    deviation = math.sqrt(sum((score - mean) ** 2 for score in known) / len(known))
-    if deviation == 0:
-        return [0.0 if score is None else 0.5 for score in scores]
-    low, width = mean - _DEVIATIONS * deviation, 2 * _DEVIATIONS * deviation
-    return [0.0 if score is None else min(1.0, max(0.0, (score - low) / width)) for score in scores]
+    return [None if score is None else max(score - minimum, 0.0) / best for score in scores]
 
 
-def best_by_group(items: Iterable[tuple[str, float, T]], limit: int) -> list[tuple[str, float, list[T]]]:
-    """The best `limit` groups as (group, score, items best first); a group scores as its best item.
+def _by_spread(scores: Scores, ranks: Ranks) -> list[float | None] | None:
+    """Scores within mean +- 3 deviations of the ranked ones, clipped to [0, 1]; None when no score is ranked."""
+    listed = [score for score, rank in zip(scores, ranks, strict=True) if score is not None and rank is not None]
+    if not listed:
+        return None
+    mean = sum(listed) / len(listed)
+    spread = 3 * sqrt(sum((score - mean) ** 2 for score in listed) / max(len(listed) - 1, 1))
+    if not spread:
+        return [None if score is None else 0.5 for score in scores]
+    return [None if score is None else min(max((score - mean + spread) / (2 * spread), 0.0), 1.0) for score in scores]
 
-    Equal scores are ordered by group, so that the same search gives the same hits.
-    """
-    groups: dict[str, list[tuple[float, T]]] = {}
-    for group, score, item in items:
-        groups.setdefault(group, []).append((score, item))
-    ranked: list[tuple[str, float, list[T]]] = []
-    for group, found in groups.items():
-        found.sort(key=lambda pair: -pair[0])
-        ranked.append((group, found[0][0], [item for _, item in found]))
-    ranked.sort(key=lambda entry: (-entry[1], entry[0]))
-    return ranked[:limit]
+
+def _alone(meaning: Scores | None, words: Scores | None, size: int) -> list[float]:
+    """The scores of the one side that answered; zeros when neither did."""
+    return [score or 0.0 for score in (meaning or words or [0.0] * size)]
+
+
+def _with_pending(dense: Scores, dense_rank: Ranks, sparse_rank: Ranks) -> Ranks:
+    """Dense ranks, with its rank among words for a point without a vector."""
+    if all(rank is None for rank in dense_rank):
+        return dense_rank
+    rows = zip(dense, dense_rank, sparse_rank, strict=True)
+    return [by_words if score is None else rank for score, rank, by_words in rows]

@@ -158,7 +158,7 @@ class Projections:
                 replicas=settings.index_replicas,
                 write_consistency=settings.index_write_consistency,
                 on_disk=settings.index_on_disk,
-                quantisation=settings.index_quantisation,
+                quantisation="int8" if settings.index_quantisation else None,
             )
         from genstore.index.edge import EdgeIndex
 

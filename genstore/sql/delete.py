@@ -127,4 +127,4 @@ def sweep(database: Database, blobs: Blobs) -> int:
 
 
 def _count(connection: Connection, table: object, where: object) -> int:
-    return int(connection.execute(select(func.count()).select_from(table).where(where)).scalar_one())  # type: ignore[arg-type, call-overload]
+    return int(connection.execute(select(func.count()).select_from(table).where(where)).scalar_one())  # type: ignore[arg-type]

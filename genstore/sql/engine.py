@@ -94,7 +94,7 @@ class Database:
     def compiled(self, statement: Executable) -> str:
         """The statement as the driver takes it, with positional parameters: for hot paths that skip SQLAlchemy."""
         style = "qmark" if self.is_sqlite else "format"
-        return str(statement.compile(dialect=type(self.engine.dialect)(paramstyle=style)))  # type: ignore[attr-defined]
+        return str(statement.compile(dialect=type(self.engine.dialect)(paramstyle=style)))  # type: ignore[call-arg]
 
     def _translated(self, error: Exception) -> GenstoreError:
         reason = str(getattr(error, "orig", None) or error).strip()

@@ -42,7 +42,7 @@ def create(connection: Connection, state: str, embedder: str, dimension: int, cu
             created_us=to_microseconds(datetime.now(UTC)),
         )
     )
-    index_id = int(created.inserted_primary_key[0])
+    index_id = int(created.inserted_primary_key[0])  # type: ignore[index]
     everything = select(literal(index_id), literal("index"), _records.c.id).order_by(_records.c.id)
     connection.execute(insert(_outbox).from_select(["index_id", "action", "record_id"], everything))
     return IndexInfo(index_id, state, embedder, dimension, cutter)

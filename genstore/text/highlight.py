@@ -18,9 +18,12 @@ _ENDINGS = ("ations", "ation", "ings", "ing", "edly", "ies", "ied", "ers", "er",
 _SHORTEST_STEM = 3
 _LONGEST_ENDING = 4  # letters a word of the text may have beyond the stem: "flow" finds "flowing", not "flowerbed"
 _MOST_WORDS = 64
-_STOP_WORDS = frozenset(
-    ["a", "about", "after", "all", "also", "an", "and", "any", "are", "as", "at", "be", "because", "been", "before", "but", "by", "can", "could", "did", "do", "does", "for", "from", "had", "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "may", "more", "most", "no", "not", "of", "on", "or", "other", "our", "s", "should", "so", "some", "such", "t", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "was", "we", "were", "what", "when", "where", "which", "who", "why", "will", "with", "would", "you", "your"]
+_COMMON = (
+    "a about after all also an and any are as at be because been before but by can could did do does for from had has "
+    "have how i if in into is it its may more most no not of on or other our s should so some such t than that the "
+    "their them then there these they this those to was we were what when where which who why will with would you your"
 )
+_STOP_WORDS = frozenset(_COMMON.split())
 
 
 def highlights(text: str, query: str, limit: int = 32) -> tuple[Span, ...]:

@@ -35,7 +35,7 @@ UNSTORABLE = ("nul\0", "\ud800", "a\udfffb")
 KEYS = ("a", "A", "lang", "a b", "a.b", "b", "", ".", "é", "日本", 'q"', "\\", "%", "a:b", "-", "*", "k" * 200, "or")
 NUMBERS = (0.0, -0.0, 1.0, -1.0, 0.1, 0.1 + 0.2, 0.3, 0.8, 1000.0, 1e300, -1e300, 5e-324, 1e-7, 1e16, 2.0**53)
 COUNTS = (0, 1, 2, 3, 1000, 2**53)
-_ORDERS: tuple[Op, ...] = ("=", "<", "<=", ">", ">=")
+ORDERS: tuple[Op, ...] = ("=", "<", "<=", ">", ">=")
 _TEXT_OPS: tuple[Op, ...] = ("=", "=", "prefix")
 NAMES = ("quality", "a", "a.b", "a b", "é", '"')
 MOMENTS = (
@@ -131,12 +131,12 @@ def compares(draw: st.DrawFn, field: str | None = None) -> Compare:
         return Compare(field, "exists")
     if field == "created_at":
         shift = draw(st.sampled_from((-1, 0, 0, 1)))
-        op = draw(st.sampled_from(_ORDERS))
+        op = draw(st.sampled_from(ORDERS))
         return Compare(field, op, float(to_microseconds(draw(moments)) + shift))
     if field in NUMBER_FIELDS:
-        return Compare(field, draw(st.sampled_from(_ORDERS)), draw(numbers))
+        return Compare(field, draw(st.sampled_from(ORDERS)), draw(numbers))
     if field not in TEXT_FIELDS and draw(st.booleans()):
-        return Compare(field, draw(st.sampled_from(_ORDERS)), draw(numbers))
+        return Compare(field, draw(st.sampled_from(ORDERS)), draw(numbers))
     return Compare(field, draw(st.sampled_from(_TEXT_OPS)), draw(texts))
 
 
