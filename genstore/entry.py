@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from genstore.errors import InvalidInput
+from genstore.filters import storable
 from genstore.identity import canonical_json, new_id, sha256
 from genstore.messages import Content, as_parts
 from genstore.records import (
@@ -72,6 +73,10 @@ def build_record(
     prompt_parts = as_parts(prompt, "prompt", media_type if of_prompt else None)
     output_parts = as_parts(output, "output", None if of_prompt else media_type)
     checked_names: dict[str, Any] = {key: checked_name(value, key) for key, value in names.items()}
+    for part in (*prompt_parts, *output_parts):
+        checked_name(part.role, "a part's role")
+        checked_name(part.type, "a part's type")
+        checked_name(part.media_type, "media_type")
     record = Record(
         id=checked_id(id) if id is not None else new_id(),
         prompt=prompt_parts,
@@ -83,7 +88,7 @@ def build_record(
         duration_s=checked_number(duration_s, "duration_s"),
         time_to_first_token_s=checked_number(time_to_first_token_s, "time_to_first_token_s"),
         status=status,
-        error=error.replace("\0", "�").encode("utf-8", "replace").decode() if error else None,
+        error=storable(checked_text(error, "error")) if error else None,
         tags=checked_tags(tags),
         metadata=checked_mapping(metadata, "metadata"),
         attributes=checked_mapping(attributes, "attributes"),
@@ -127,6 +132,13 @@ def checked_name(value: Any, what: str) -> str | None:
         value.encode()
     except UnicodeEncodeError as error:
         raise InvalidInput(f"{what} is {value!r}: it holds half a surrogate pair; remove it") from error
+    return value
+
+
+def checked_text(value: Any, what: str) -> str:
+    """Text of any length and any characters."""
+    if not isinstance(value, str):
+        raise InvalidInput(f"{what} is {value!r}, a {type(value).__name__}; pass text")
     return value
 
 
@@ -236,7 +248,7 @@ def build_score(
         name=checked_name(name, "score name") or "",
         value=None if value is None else float(value),
         label=checked_name(label, "label"),
-        comment=comment,
+        comment=None if comment is None else storable(checked_text(comment, "comment")),
         source=checked_name(source, "source") or "human",
         user_id=checked_name(user_id, "user_id"),
     )

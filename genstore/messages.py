@@ -59,7 +59,7 @@ def text_part(text: str, role: str, type_: str = "text", **fields: Any) -> Part:
 
 def data_part(data: bytes, role: str, media_type: str, **fields: Any) -> Part:
     """A part that holds bytes, hashed; its type follows from the media type."""
-    if "/" not in media_type:
+    if not isinstance(media_type, str) or "/" not in media_type:
         raise InvalidInput(f"media_type {media_type!r} is not a media type such as image/png")
     main, _, sub = media_type.partition("/")
     if main == "text" or sub == "json":
@@ -75,6 +75,8 @@ def hashed(part: Part) -> Part:
     """The part with its hash and size computed from its body. Raises InvalidInput when it has no body or two."""
     if (part.text is None) == (part.data is None):
         raise InvalidInput(f"a {part.type} part needs exactly one of text and data")
+    if not isinstance(part.text if part.text is not None else "", str) or not isinstance(part.data or b"", bytes):
+        raise InvalidInput(f"a {part.type} part's text is a str and its data is bytes; decode or encode it first")
     body = encode_text(part.text) if part.text is not None else part.data or b""
     return replace(part, sha256=sha256(body), size_bytes=len(body), id=0)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from genstore.blobs import Bodies
 from genstore.config import Settings
-from genstore.entry import build_record, build_score, checked_mapping, checked_tags
+from genstore.entry import LOG_FIELDS, build_record, build_score, checked_mapping, checked_tags
 from genstore.errors import GenstoreError, InvalidInput, NotFound, StoreError
 from genstore.filters import EVERYTHING, All, Compare, Filter, Where, as_filter
 from genstore.messages import Content
@@ -21,7 +21,7 @@ from genstore.records import ROLES, Page, Record, Relation, Score, SearchResult
 from genstore.search.catchup import CatchUp, drain_all
 from genstore.search.projection import Projection, Projections
 from genstore.sql import annotate, read
-from genstore.sql.delete import Removal, delete_record, sweep
+from genstore.sql.delete import Removal, delete_first, delete_record, sweep
 from genstore.sql.engine import Database
 from genstore.sql.outbox import words_pending
 from genstore.sql.rows import record_rows
@@ -42,6 +42,7 @@ R = TypeVar("R")
 _log = logging.getLogger("genstore")
 
 _BATCH = 500
+_DELETED_AT_ONCE = 100
 # What a search may spend on what was logged just before it: enough for an interactive use, not for an import.
 _WORDS_BUDGET_S = 1.0
 _DENSE_BUDGET_S = 0.3
@@ -160,11 +161,8 @@ class Store:
     def set_metadata(self, record_id: str, metadata: Mapping[str, Any]) -> Record:
         """Merge metadata into the record's; a key given as None is removed."""
         changes = checked_mapping(metadata, "metadata")
-        record = self.get(record_id)
-        merged = {key: value for key, value in {**record.metadata, **changes}.items() if value is not None}
-        changed = replace(record, metadata=merged)
-        self._annotate(lambda connection, _: annotate.set_metadata(connection, changed), record.id)
-        return changed
+        self._annotate(lambda connection, found: annotate.merge_metadata(connection, found, changes), record_id)
+        return self.get(record_id)
 
     def relate(self, source_id: str, role: str, target_id: str, **attributes: Any) -> Relation:
         """Say that source was `role` target: retrieved, input, derived_from, reply_to, edit_of, …"""
@@ -179,8 +177,9 @@ class Store:
 
     def delete(self, record_id: str) -> Removal:
         """Delete a record from SQL and index, with the bodies and vectors no other record needs; what went."""
-        with self.database.write() as connection:
-            removal = delete_record(connection, read.resolve(connection, record_id, self.settings.project))
+        removal = self.database.transact(
+            lambda connection: delete_record(connection, read.resolve(connection, record_id, self.settings.project))
+        )
         if self.bodies.blobs is not None:
             sweep(self.database, self.bodies.blobs)
         self._index_soon()
@@ -188,15 +187,14 @@ class Store:
 
     def delete_where(self, where: Where, *, limit: int | None = None) -> Removal:
         """Delete every record that satisfies the filter, a transaction each hundred; what went."""
-        total, condition = Removal(), self._condition(where)
+        total, condition = Removal(), sql_where(self._condition(where))
         left = limit if limit is not None else 2**62
         while left > 0:
-            with self.database.write() as connection:
-                ids, _ = read.page(connection, sql_where(condition), min(left, 100), None, oldest_first=True)
-                for record_id in ids:
-                    total += delete_record(connection, record_id)
-            left -= len(ids)
-            if not ids:
+            at_once = min(left, _DELETED_AT_ONCE)
+            removal = self.database.transact(lambda connection, n=at_once: delete_first(connection, condition, n))
+            total += removal
+            left -= removal.records
+            if not removal.records:
                 break
         if self.bodies.blobs is not None:
             sweep(self.database, self.bodies.blobs)
@@ -223,14 +221,19 @@ class Store:
             found = read.load(connection, self.bodies, ids)
         return Page(tuple(found[record_id] for record_id in ids), after)
 
-    def iterate(self, where: Where = None) -> Iterator[Record]:
+    def pages(self, where: Where = None) -> Iterator[Sequence[Record]]:
         """Every record that satisfies the filter, oldest first, a page at a time."""
         cursor: str | None = None
         while True:
             page = self.list(where, limit=_BATCH, cursor=cursor, oldest_first=True)
-            yield from page.records
+            yield page.records
             if (cursor := page.cursor) is None:
                 return
+
+    def iterate(self, where: Where = None) -> Iterator[Record]:
+        """Every record that satisfies the filter, oldest first."""
+        for page in self.pages(where):
+            yield from page
 
     def count(self, where: Where = None) -> int:
         """How many records satisfy the filter."""
@@ -333,15 +336,18 @@ class Store:
 
     def _as_record(self, item: Mapping[str, Any] | Record) -> Record:
         if isinstance(item, Record):
-            return item
+            # Checked and hashed anew: `replace(record, …)` changes a body and leaves its hash as it was.
+            return build_record(**{name: getattr(item, name) for name in LOG_FIELDS})
         if not isinstance(item, Mapping):
             raise InvalidInput(f"log_many takes mappings or records, not a {type(item).__name__}")
         return build_record(**{"project": self.settings.project, **item})
 
-    def _annotate(self, change: Callable[[Any, str], None], record_id: str) -> None:
+    def _annotate(self, change: Callable[[Any, str], object], record_id: str) -> None:
         self._check_open()
         with self.database.write() as connection:
-            change(connection, read.resolve(connection, record_id, self.settings.project))
+            found = read.resolve(connection, record_id, self.settings.project)
+            annotate.hold(connection, found)
+            change(connection, found)
         self._index_soon()
 
     def _condition(self, where: Where) -> Filter:

@@ -6,7 +6,7 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from genstore.errors import GenstoreError
 from genstore.identity import canonical_json
@@ -49,7 +49,7 @@ def recorded(log: Log, function: Callable[P, R], fields: Mapping[str, Any]) -> C
             log(**entry(args, kwargs, started, output, None))
             return output
 
-        return run_async
+        return cast("Callable[P, R]", run_async)
 
     if inspect.isgeneratorfunction(function):
 
@@ -69,7 +69,7 @@ def recorded(log: Log, function: Callable[P, R], fields: Mapping[str, Any]) -> C
                 made = {**entry(args, kwargs, started, _joined(pieces), None if stopped else error)}
                 log(**made, **({"status": "partial"} if stopped else {}))
 
-        return run_generator  # type: ignore[return-value]
+        return cast("Callable[P, R]", run_generator)
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:

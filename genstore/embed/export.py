@@ -28,23 +28,27 @@ def export_path(cache_dir: Path, precision: str) -> Path:
 def export(weights: Path, cache_dir: Path, precision: str) -> Path:
     """Write the graph of the weights in a folder, checked, and the tokenizer beside it; return its path.
 
+    The int8 graph is made from the fp32 one, which is written too.
+
     The graph takes input_ids and attention_mask (texts, tokens; int64) and gives embedding (texts, 384; fp32): mean
     over tokens, length 1. Each file appears whole or not at all, so processes may export at the same time.
     Raises EmbedderUnavailable for wrong weights, OSError when the cache cannot be written.
     """
-    check(weights)
-    target = export_path(cache_dir, precision)
+    target, fp32 = export_path(cache_dir, precision), export_path(cache_dir, "fp32")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as scratch, _quiet():
-        plain, fused, quantised = (Path(scratch) / name for name in ("plain.onnx", "fused.onnx", "int8.onnx"))
-        _trace(weights, plain)
-        _fuse(plain, fused)
+        if not fp32.is_file():
+            check(weights)
+            plain, fused, tokenizer = (Path(scratch) / name for name in ("plain.onnx", "fused.onnx", "tokenizer.json"))
+            _trace(weights, plain)
+            _fuse(plain, fused)
+            shutil.copyfile(weights / "tokenizer.json", tokenizer)
+            os.replace(tokenizer, target.with_name("tokenizer.json"))
+            os.replace(fused, fp32)
         if precision == "int8":
-            _quantise(fused, quantised)
-        tokenizer = Path(scratch) / "tokenizer.json"
-        shutil.copyfile(weights / "tokenizer.json", tokenizer)
-        os.replace(tokenizer, target.parent / "tokenizer.json")
-        os.replace(quantised if precision == "int8" else fused, target)
+            quantised = Path(scratch) / "int8.onnx"
+            _quantise(fp32, quantised)
+            os.replace(quantised, target)
     return target
 
 

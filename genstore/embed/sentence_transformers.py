@@ -33,10 +33,12 @@ class SentenceTransformersEmbedder:
     @property
     def dimension(self) -> int:
         """Length of a vector."""
-        dimension = self._model.get_embedding_dimension()
-        if dimension is None:
-            return len(self.encode_query("dimension"))
-        return int(dimension)
+        model: Any = self._model
+        ask = (
+            getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension
+        )  # the older name
+        dimension = ask()
+        return int(dimension) if dimension is not None else len(self.encode_query("dimension"))
 
     @cached_property
     def max_tokens(self) -> int:

@@ -15,7 +15,7 @@ from genstore.index.layout import DENSE, RECORD_ID, SPARSE, point_payload, recor
 from genstore.index.lease import Lease
 from genstore.index.points import Candidates, Payload, Point, SparseVector
 from genstore.index.rankings import joined
-from genstore.index.shard import open_shard, translated
+from genstore.index.shard import open_shard, optimised_copy, swapped, translated
 from genstore.index.vectors import checked_vector, checked_vectors
 from genstore.index.where import Conditions
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _BATCH = 1_000
 _UNINDEXED_POINTS = 20_000  # a scan of this many 384-d vectors takes about as long as the rest of a search
 _DELETED_POINTS, _DELETED_SHARE = 1_000, 0.2  # from where Edge itself finds a vacuum worth it
+_WORN = "worn"  # the two counts, kept while the index is closed; a kill loses them, which delays optimising
 _CONDITIONS = Conditions(qdrant, qdrant.RangeFloat)
 # Without it a filter that a tenth of the points satisfy tears the graph: few of a point's neighbours satisfy it too.
 # Source: Patel et al., "ACORN: Performant and Predictable Search over Vectors and Structured Data", SIGMOD 2024.
@@ -45,16 +46,19 @@ class EdgeIndex:
         self.path = path
         self.dimension = dimension
         self._writing = threading.Lock()
-        self._deleted = 0  # since the last optimise(); a restart forgets it, which only delays a vacuum
+        # Since the last optimise(), by any process. Edge's own count of indexed vectors includes replaced ones.
+        self._unindexed = self._deleted = 0
         self._lease = Lease(path, self._open, self._close_shard, lease_timeout_s, idle_s)
 
-    # Writing
+    # Writing: one thread at a time. Edge fails half-way through a batch that names a point it does not hold, so what
+    # it holds is asked first; and optimise() replaces the shard by a copy that must not miss a write.
 
     def upsert(self, points: Sequence[Point]) -> None:
         rows = [self._row(point) for point in points]
-        with self._shard() as shard:
+        with self._writing, self._shard() as shard:
             for batch in _batches(rows):
                 shard.update(_Update.upsert_points(batch))
+            self._unindexed += sum(point.dense is not None for point in points)
 
     def set_dense(self, ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
         checked = checked_vectors(vectors, len(ids), self.dimension)
@@ -64,16 +68,17 @@ class EdgeIndex:
         self._set_vectors(SPARSE, {id: qdrant.SparseVector(*v) for id, v in zip(ids, vectors, strict=True)})
 
     def _set_vectors(self, name: str, vectors: Mapping[int, Any]) -> None:
-        # One writer at a time: Edge fails half-way through a batch that names a point it does not hold.
-        with self._shard() as shard, self._writing:
+        with self._writing, self._shard() as shard:
             for batch in _batches(list(vectors)):
                 held = [point.id for point in shard.retrieve(batch, with_payload=False, with_vector=False)]
                 shard.update(_Update.update_vectors([qdrant.PointVectors(id, {name: vectors[id]}) for id in held]))
+                self._unindexed += len(held)
 
     def set_payload(self, record_id: str, payload: Payload) -> None:
         points = qdrant.Filter(must=[_CONDITIONS.equals(RECORD_ID, record_id)])
-        with self._shard() as shard:
+        with self._writing, self._shard() as shard:
             shard.update(_Update.set_payload_by_filter(points, record_payload(payload)))
+            self._unindexed += 1
 
     def delete_records(self, record_ids: Sequence[str]) -> None:
         for batch in _batches(list(record_ids)):
@@ -84,7 +89,7 @@ class EdgeIndex:
         self._delete(_Update.delete_points(list(ids)))
 
     def _delete(self, operation: qdrant.UpdateOperation) -> None:
-        with self._shard() as shard, self._writing:
+        with self._writing, self._shard() as shard:
             before = shard.info().points_count
             shard.update(operation)
             self._deleted += max(0, before - shard.info().points_count)
@@ -154,19 +159,15 @@ class EdgeIndex:
 
     def wants_optimising(self) -> bool:
         with self._shard() as shard:
-            info = shard.info()
-            # Word weights count as indexed from the start, so what is short of two a point has no graph, or no vector.
-            unindexed = 2 * info.points_count - info.indexed_vectors_count
-            if unindexed >= _UNINDEXED_POINTS:
-                has_no_vector = qdrant.Filter(must_not=[qdrant.HasVectorCondition(DENSE)])
-                unindexed -= shard.count(qdrant.CountRequest(exact=True, filter=has_no_vector))
-        worth_vacuum = max(_DELETED_POINTS, _DELETED_SHARE * (info.points_count + self._deleted))
-        return bool(unindexed >= _UNINDEXED_POINTS or self._deleted >= worth_vacuum)
+            points = shard.info().points_count
+        worth_vacuum = max(_DELETED_POINTS, _DELETED_SHARE * (points + self._deleted))
+        return bool(self._unindexed >= _UNINDEXED_POINTS or self._deleted >= worth_vacuum)
 
     def optimise(self) -> None:
-        with self._shard(long=True) as shard:
-            self._deleted = 0
-            shard.optimize()
+        with self._writing, self._shard(long=True) as shard:
+            copy = optimised_copy(shard, self.path)
+            self._unindexed = self._deleted = 0
+            self._lease.replace(lambda shard: swapped(shard, self.path, copy))
 
     def flush(self) -> None:
         with self._shard() as shard:
@@ -186,10 +187,14 @@ class EdgeIndex:
             yield shard
 
     def _open(self) -> Any:
-        return open_shard(self.path, self.dimension)
+        shard = open_shard(self.path, self.dimension)
+        with contextlib.suppress(OSError, ValueError):
+            self._unindexed, self._deleted = map(int, (self.path / _WORN).read_text().split())
+        return shard
 
-    @staticmethod
-    def _close_shard(shard: Any) -> None:
+    def _close_shard(self, shard: Any) -> None:
+        with contextlib.suppress(OSError):
+            (self.path / _WORN).write_text(f"{self._unindexed} {self._deleted}")
         shard.close()
 
     def _row(self, point: Point) -> qdrant.Point:

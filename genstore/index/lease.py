@@ -148,6 +148,27 @@ class Lease(Generic[T]):
                 if self._yielding:
                     self._changed.notify_all()
 
+    def replace(self, renew: Callable[[T], T]) -> None:
+        """Swap the resource for renew(resource), alone with it; the folder stays locked throughout.
+
+        Only inside a block of use(long=True), the one that asks for it; it waits for all other blocks to end. The
+        old resource is gone afterwards, even when renew raises: the next use() opens the folder anew.
+        """
+        with self._changed:
+            self._yielding = True
+            self._changed.wait_for(lambda: self._active == 1)
+            old, self._resource = self._resource, None
+            self._opening = True  # the folder is still ours, and close() has to wait
+        new: T | None = None
+        try:
+            assert old is not None
+            new = renew(old)
+        finally:
+            with self._changed:
+                self._resource, self._opening = new, False
+                self._yielding = new is None  # then _watch() lets go of the folder before anyone is let in again
+                self._changed.notify_all()
+
     def close(self, wait_s: float | None = None) -> None:
         """Close the resource and let go of the folder when what is in progress has ended; idempotent.
 
@@ -156,7 +177,7 @@ class Lease(Generic[T]):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._opening and self._resource is None, wait_s)
+            self._changed.wait_for(self._is_let_go, wait_s)
 
     def remove_folder(self) -> None:
         """Close for good and delete the folder, once no other process has it open."""
@@ -170,6 +191,9 @@ class Lease(Generic[T]):
         if left:
             raise IndexUnavailable(f"cannot delete the index in {self._folder}: {', '.join(left)} stayed")
 
+    def _is_let_go(self) -> bool:
+        return self._resource is None and not self._opening and not self._yielding
+
     def _enter(self, long: bool) -> T:
         deadline = time.monotonic() + self._timeout_s
         with self._changed:
@@ -180,7 +204,7 @@ class Lease(Generic[T]):
                     self._active += 1
                     self._long += long
                     return self._resource
-                if self._resource is None and not self._opening:
+                if self._is_let_go():
                     self._opening = True
                     break
                 if not self._changed.wait(deadline - time.monotonic()):
@@ -246,6 +270,8 @@ class Lease(Generic[T]):
     def _is_over(self) -> bool:
         now = time.monotonic()
         quiet_s = 0.0 if self._active else now - self._last_used
+        if self._resource is None and not self._opening:
+            return True
         if self._closed or quiet_s >= self._idle_s:
             return True
         had_its_turn = quiet_s >= _QUIET_S or now - self._opened_at >= self._turn_s

@@ -175,7 +175,7 @@ class ServerIndex:
         }
 
     def _params(self, name: str, condition: models.Filter | None) -> models.SearchParams | None:
-        if name != DENSE:
+        if name != DENSE or self.url == ":memory:":  # it takes none, and warns
             return None
         return models.SearchParams(
             quantization=_EXACT_SCORES if self._quantisation else None, acorn=None if condition is None else _ACORN

@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +20,19 @@ from genstore.index.layout import DENSE, KEYWORDS, NUMBERS, PARTITIONING, RECORD
 
 _SHARD = "shard"
 _UNFINISHED = "shard.new"
+_REPLACED = "shard.old"
+_OPTIMISING = "optimising-"
+_OPTIMISE = """
+import os, sys, qdrant_edge
+os.nice(10)
+shard = qdrant_edge.EdgeShard.load(sys.argv[1])
+shard.optimize()
+shard.close()
+"""
 _MEMORY = Path("/dev/shm")
 _INDEXED_FROM_POINTS = 10_000
 _SCANNED_UP_TO_POINTS = 30_000  # that many satisfy a filter: a scan is exact, takes 3 ms, and beats a torn graph
-_DISK = ("os error 13", "os error 28", "os error 30")  # permission denied, no space, read-only
+_DISK = ("os error 13", "os error 28", "os error 30", "errno 13", "errno 28", "errno 30")  # denied, full, read-only
 
 
 def open_shard(folder: Path, dimension: int) -> Any:
@@ -31,6 +42,7 @@ def open_shard(folder: Path, dimension: int) -> Any:
     """
     shard = folder / _SHARD
     with translated(folder, "open"):
+        _finish_swap(folder)
         if not shard.exists():
             _create(folder, dimension)
         _check_dimension(shard, dimension)
@@ -38,6 +50,40 @@ def open_shard(folder: Path, dimension: int) -> Any:
         if not any((shard / "segments").glob("*/segment.json")):
             raise IndexCorrupt(f"the index in {folder} has lost its segments; run `genstore reindex`")
         return qdrant.EdgeShard.load(str(shard))
+
+
+def optimised_copy(shard: Any, folder: Path) -> Path:
+    """An optimised copy of the open shard, beside it; nobody may write to the shard meanwhile.
+
+    A child process makes it: Edge holds the interpreter's lock while it optimises, so that in this process every
+    thread would stand still, for minutes. Needs as much disk again as the index has.
+    """
+    with translated(folder, "optimise"):
+        shard.flush()
+        copy = Path(tempfile.mkdtemp(prefix=_OPTIMISING, dir=folder))
+        shutil.copytree(folder / _SHARD, copy, copy_function=_copy_sparse, dirs_exist_ok=True)
+        ran = subprocess.run([sys.executable, "-c", _OPTIMISE, str(copy)], capture_output=True, text=True, check=False)
+        if ran.returncode:
+            shutil.rmtree(copy, ignore_errors=True)
+            raise IndexUnavailable(f"cannot optimise the index in {folder}: {ran.stderr.strip()[-300:]}")
+        return copy
+
+
+def swapped(shard: Any, folder: Path, copy: Path) -> Any:
+    """Close the shard and open the copy in its place; a kill in between is mended by the next open_shard()."""
+    with translated(folder, "open"):
+        shard.close()
+        (folder / _SHARD).rename(folder / _REPLACED)
+        copy.rename(folder / _SHARD)
+        _finish_swap(folder)
+        return qdrant.EdgeShard.load(str(folder / _SHARD))
+
+
+def _finish_swap(folder: Path) -> None:
+    if not (folder / _SHARD).exists() and (folder / _REPLACED).exists():
+        (folder / _REPLACED).rename(folder / _SHARD)
+    for left in [folder / _REPLACED, *folder.glob(f"{_OPTIMISING}*")]:
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _create(folder: Path, dimension: int) -> None:
@@ -118,7 +164,7 @@ def translated(folder: Path, verb: str) -> Iterator[None]:
         raise
     except BaseException as error:
         bare = type(error) is Exception or type(error).__name__ == "PanicException"
-        if bare or (verb == "open" and isinstance(error, Exception)):
+        if bare or isinstance(error, OSError) or (verb == "open" and isinstance(error, Exception)):
             raise _translation(folder, verb, error) from error
         raise
 
@@ -127,7 +173,7 @@ def _translation(folder: Path, verb: str, error: BaseException) -> GenstoreError
     message = str(error)
     if "WouldBlock" in message:
         return IndexBusy(f"the index in {folder} is open in another process or by another program")
-    if isinstance(error, PermissionError) or any(sign in message for sign in _DISK):
+    if any(sign in message.lower() for sign in _DISK):
         return IndexUnavailable(f"cannot {verb} the index in {folder}: {message}; free space or check permissions")
     if verb == "open" or type(error) is not Exception:
         return IndexCorrupt(f"the index in {folder} is damaged ({message}); run `genstore reindex`")

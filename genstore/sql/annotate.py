@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert, literal, select, update
 
+from genstore.errors import NotFound
 from genstore.identity import canonical_json
 from genstore.records import Record, Relation, Score, to_microseconds
 from genstore.sql import tables
 from genstore.sql.engine import insert_once
+from genstore.sql.read import load
 from genstore.sql.rows import field_table_rows
+
+
+def hold(connection: Connection, record_id: str) -> None:
+    """Keep the record as it is until the transaction ends. Raises NotFound when it was deleted meanwhile."""
+    records = tables.records
+    if connection.execute(select(records.c.id).where(records.c.id == record_id).with_for_update()).first() is None:
+        raise NotFound(f"record {record_id} was deleted meanwhile")
 
 
 def add_score(connection: Connection, record_id: str, score: Score) -> None:
@@ -40,8 +51,16 @@ def change_tags(connection: Connection, record_id: str, add: Iterable[str], remo
     enqueue(connection, "payload", record_id)
 
 
-def set_metadata(connection: Connection, record: Record) -> None:
-    """Replace the record's metadata by what `record` carries."""
+def merge_metadata(connection: Connection, record_id: str, changes: Mapping[str, Any]) -> Record:
+    """Merge changes into the record's metadata, a key given as None is removed; the record without its bodies."""
+    record = load(connection, None, [record_id])[record_id]
+    merged = {key: value for key, value in {**record.metadata, **changes}.items() if value is not None}
+    record = replace(record, metadata=merged)
+    _set_metadata(connection, record)
+    return record
+
+
+def _set_metadata(connection: Connection, record: Record) -> None:
     fields = tables.fields
     connection.execute(
         update(tables.records)

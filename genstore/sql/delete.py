@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, exists, func, select, text
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, text
 
 from genstore.blobs import Blobs
 from genstore.sql import tables
 from genstore.sql.annotate import enqueue
 from genstore.sql.engine import Database
-from genstore.sql.read import chunked
+from genstore.sql.read import chunked, page
 
 _parts, _contents, _passages, _embeddings = tables.parts, tables.contents, tables.passages, tables.embeddings
 
@@ -51,6 +51,12 @@ def delete_record(connection: Connection, record_id: str) -> Removal:
         enqueue(connection, "index", heir)
     contents, embeddings, size_bytes = _delete_orphans(connection, digests)
     return Removal(1, scores, relations, contents, embeddings, size_bytes)
+
+
+def delete_first(connection: Connection, where: ColumnElement[bool], limit: int) -> Removal:
+    """Delete the oldest records that satisfy the condition, at most `limit`."""
+    ids, _ = page(connection, where, limit, None, oldest_first=True)
+    return sum((delete_record(connection, record_id) for record_id in ids), Removal())
 
 
 def _heirs(connection: Connection, record_id: str, digests: list[str]) -> list[str]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.sql import Executable
+from sqlalchemy.sql import ClauseElement
 
 from genstore.errors import GenstoreError, MissingDependency, NotAStore, StorageFull, StoreError
 
@@ -21,6 +21,13 @@ APPLICATION_ID = 0x67656E73
 
 BUSY_TIMEOUT_S = 60.0
 _CACHE_KIB = 64 * 1024
+
+# PostgreSQL runs writers side by side; these say that two met and one has to begin again: serialization failure,
+# deadlock, and a body deleted between a writer's look at it and the part that names it.
+_COLLISIONS = ("40001", "40P01", "23503")
+_ATTEMPTS = 5
+
+T = TypeVar("T")
 
 
 class Database:
@@ -40,6 +47,8 @@ class Database:
         """A connection in a read transaction; its statements see one state of the store."""
         try:
             with self.engine.connect() as connection:
+                if not self.is_sqlite:
+                    connection.execution_options(isolation_level="REPEATABLE READ")
                 yield connection
         except (sqlite3.Error, DBAPIError) as error:
             raise self._translated(error) from error
@@ -52,6 +61,17 @@ class Database:
                 yield connection
         except (sqlite3.Error, DBAPIError) as error:
             raise self._translated(error) from error
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """What work returns from a write transaction of its own; run anew when it collided with another's."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                with self.write() as connection:
+                    return work(connection)
+            except StoreError as error:
+                if attempt == _ATTEMPTS - 1 or not is_collision(error):
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     @contextmanager
     def cursor(self) -> Iterator[Any]:
@@ -91,7 +111,7 @@ class Database:
             self._raw = None
         self.engine.dispose()
 
-    def compiled(self, statement: Executable) -> str:
+    def compiled(self, statement: ClauseElement) -> str:
         """The statement as the driver takes it, with positional parameters: for hot paths that skip SQLAlchemy."""
         style = "qmark" if self.is_sqlite else "format"
         return str(statement.compile(dialect=type(self.engine.dialect)(paramstyle=style)))  # type: ignore[call-arg]
@@ -103,13 +123,19 @@ class Database:
             return StorageFull(f"{self} is out of space, nothing was written; free some and try again ({reason})")
         if "readonly" in lower or "read-only" in lower or "unable to open database" in lower:
             return StorageFull(f"{self} cannot be written to; check its permissions and the disk's ({reason})")
-        if "locked" in lower:
+        if self.is_sqlite and "locked" in lower:
             return StoreError(f"{self} stayed locked by another writer for {BUSY_TIMEOUT_S:.0f} s ({reason})")
         if "not a database" in lower or "malformed" in lower:
             return NotAStore(f"{self} is not a readable genstore database ({reason}); restore it from a backup")
         if "connection" in lower:
             return StoreError(f"{self} cannot be reached: {reason}")
         return StoreError(f"{self}: {reason}")
+
+
+def is_collision(error: BaseException) -> bool:
+    """Whether the database undid a transaction only because another was in its way: the same again may succeed."""
+    driver = getattr(error.__cause__, "orig", None) or error.__cause__
+    return getattr(driver, "sqlstate", None) in _COLLISIONS
 
 
 def insert_once(connection: Connection, table: Any) -> Any:

@@ -73,7 +73,8 @@ class SqlOutbox:
         if not vectors:
             return
         rows = [
-            {"text_sha256": digest, "embedder": self.embedder, "vector": vector} for digest, vector in vectors.items()
+            {"text_sha256": digest, "embedder": self.embedder, "vector": vector}
+            for digest, vector in sorted(vectors.items())
         ]
         with self.database.write() as connection:
             connection.execute(insert_once(connection, _embeddings), rows)
@@ -206,12 +207,13 @@ class SqlClaim:
 
     def _keep_cuts(self, connection: Connection, cuts: Mapping[str, Sequence[Cut]]) -> None:
         contents = tables.contents
-        for chunk in chunked(cuts):
+        for chunk in chunked(sorted(cuts)):
             # A text may have been deleted since the claim; its passages would have nothing to refer to.
             query = select(contents.c.sha256).where(contents.c.sha256.in_(chunk))
             if not self._outbox.database.is_sqlite:
-                query = query.with_for_update(key_share=True)
-            alive = connection.execute(query)
+                query = query.with_for_update(read=True, key_share=True)
+            # In one order everywhere: two indexers that share texts would wait for each other.
+            alive = connection.execute(query.order_by(contents.c.sha256))
             rows: list[dict[str, Any]] = [
                 {
                     "sha256": digest, "cutter": self._outbox.cutter, "ordinal": cut.ordinal, "start_char": cut.start,

@@ -162,6 +162,28 @@ def relations_of(connection: Connection, record_id: str) -> list[Relation]:
     return [build_relation(row) for row in connection.execute(query.order_by(relations.c.role, relations.c.source_id))]
 
 
+def relations_from(connection: Connection, ids: Sequence[str]) -> dict[str, list[Relation]]:
+    """The relations that start at these records, by record."""
+    relations = tables.relations
+    query = select(relations).where(relations.c.source_id.in_(ids)).order_by(relations.c.role, relations.c.target_id)
+    rows = grouped(connection.execute(query), lambda row: str(row.source_id))
+    return {record_id: [build_relation(row) for row in found] for record_id, found in rows.items()}
+
+
+def fingerprints(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """The fingerprints of those of the records that exist, by id."""
+    found: dict[str, str] = {}
+    for chunk in chunked(ids):
+        query = select(_records.c.id, _records.c.fingerprint).where(_records.c.id.in_(chunk))
+        found.update((row.id, row.fingerprint) for row in connection.execute(query))
+    return found
+
+
+def existing(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of the ids that are records."""
+    return set(fingerprints(connection, ids))
+
+
 def chunked(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
     """The items in lists of at most `size`."""
     chunk: list[T] = []

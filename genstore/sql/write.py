@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from genstore.blobs import Bodies
+from genstore.errors import InvalidInput, StoreError
 from genstore.sql import tables
-from genstore.sql.engine import Database
+from genstore.sql.engine import APPLICATION_ID, Database, is_collision
+from genstore.sql.read import chunked
 from genstore.sql.rows import PART_COLUMNS, RECORD_COLUMNS, RecordRows, Row
 
 OnDuplicate = Literal["keep", "skip", "link"]
@@ -21,6 +23,8 @@ POLICIES: tuple[OnDuplicate, ...] = ("keep", "skip", "link")
 
 # One transaction takes at most this many waiting records: the callers of the first should not wait for the last.
 _MOST_AT_ONCE = 1_000
+_ATTEMPTS = 5
+_CONTENT_LOCKS = 64
 
 
 @dataclass(slots=True)
@@ -34,8 +38,6 @@ class Entry:
     on_duplicate: OnDuplicate = "keep"
     original_id: str | None = None
     stored: bool = True
-    error: BaseException | None = None
-    done: threading.Event = field(default_factory=threading.Event)
 
     @property
     def id(self) -> str:
@@ -44,6 +46,15 @@ class Entry:
     @property
     def fingerprint(self) -> str:
         return str(self.rows.record[-1])
+
+
+@dataclass(slots=True)
+class _Call:
+    """What one caller waits for: its entries stand or fall together."""
+
+    entries: Sequence[Entry]
+    error: BaseException | None = None
+    done: threading.Event = field(default_factory=threading.Event)
 
 
 class Writer:
@@ -57,36 +68,72 @@ class Writer:
         self._database = database
         self._bodies = bodies
         self._statements = _Statements(database)
-        self._waiting: deque[Entry] = deque()
+        self._waiting: deque[_Call] = deque()
         self._turn = threading.Lock()
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Commit the entries, or raise what kept them from being committed."""
-        self._waiting.extend(entries)
-        last = entries[-1]
-        while not last.done.is_set():
+        """Commit the entries in one transaction, or raise what kept them from being committed."""
+        call = _Call(entries)
+        self._waiting.append(call)
+        while not call.done.is_set():
             with self._turn:
-                if not last.done.is_set():
+                if not call.done.is_set():
                     self._commit_waiting()
-        for entry in entries:
-            if entry.error is not None:
-                raise entry.error
+        if call.error is not None:
+            raise call.error
 
     def _commit_waiting(self) -> None:
-        batch: list[Entry] = []
-        while self._waiting and len(batch) < _MOST_AT_ONCE:
-            batch.append(self._waiting.popleft())
+        calls: list[_Call] = []
+        size = 0
+        while self._waiting and (not calls or size + len(self._waiting[0].entries) <= _MOST_AT_ONCE):
+            calls.append(self._waiting.popleft())
+            size += len(calls[-1].entries)
         try:
-            self._commit(batch)
+            self._commit_calls(calls)
+        finally:
+            for call in calls:
+                call.done.set()
+
+    def _commit_calls(self, calls: Sequence[_Call]) -> None:
+        """Commit all at once; when a record of one call is refused, each call alone, so that it costs no other."""
+        try:
+            self._commit_anew([entry for call in calls for entry in call.entries])
         except BaseException as error:
-            for entry in batch:
-                entry.error = error
-                entry.stored = False
+            if len(calls) > 1 and _is_refusal(error):
+                for call in calls:
+                    self._commit_calls([call])
+                return
+            for call in calls:
+                call.error = self._explained(error, call)
             if not isinstance(error, Exception):
                 raise
-        finally:
-            for entry in batch:
-                entry.done.set()
+
+    def _commit_anew(self, batch: Sequence[Entry]) -> None:
+        """Commit, and once more when another process's transaction was in the way."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._commit(batch)
+                return
+            except StoreError as error:
+                if attempt == _ATTEMPTS - 1 or not is_collision(error):
+                    raise
+
+    def _explained(self, error: BaseException, call: _Call) -> BaseException:
+        """What to tell the caller: an id that is taken is a mistake of its own, not the database's trouble."""
+        if not _is_refusal(error):
+            return error
+        ids = [entry.id for entry in call.entries]
+        taken = next((record_id for record_id, times in Counter(ids).items() if times > 1), None)
+        if taken is None:
+            with self._database.read() as connection:
+                for chunk in chunked(ids):
+                    query = select(tables.records.c.id).where(tables.records.c.id.in_(chunk))
+                    taken = taken or connection.scalar(query.limit(1))
+        if taken is None:
+            return error
+        explained = InvalidInput(f"the id {taken} is taken; leave id out for a new one, or delete that record first")
+        explained.__cause__ = error
+        return explained
 
     def _commit(self, batch: Sequence[Entry]) -> None:
         contents = self._sealed(batch)
@@ -119,9 +166,15 @@ class Writer:
 
     def _find_originals(self, cursor: Any, batch: Sequence[Entry]) -> None:
         """Set original_id and stored by each entry's policy; earlier entries of the batch count as already there."""
+        for entry in batch:  # a batch that is committed anew finds the world changed
+            entry.original_id, entry.stored = None, True
         asked = {entry.fingerprint for entry in batch if entry.on_duplicate != "keep"}
         if not asked:
             return
+        if not self._database.is_sqlite:
+            # Two processes that look for the same content at once would both find none, and both store it.
+            for lock in sorted({int(fingerprint[:8], 16) % _CONTENT_LOCKS for fingerprint in asked}):
+                cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (APPLICATION_ID, lock))
         found: dict[str, str] = {}
         for fingerprint in asked:
             cursor.execute(self._statements.original, (fingerprint,))
@@ -137,7 +190,8 @@ class Writer:
     def _insert(self, cursor: Any, stored: Sequence[RecordRows], contents: dict[str, Row]) -> None:
         statements = self._statements
         _run(cursor, statements.records, [rows.record for rows in stored])
-        needed = dict.fromkeys(digest for rows in stored for digest in rows.bodies)
+        # Sorted: two writers that insert the same bodies in different orders would wait for each other.
+        needed = sorted({digest for rows in stored for digest in rows.bodies})
         _run(cursor, statements.contents, [contents[digest] for digest in needed])
         self._keep_blobs(needed, contents, stored)
         _run(cursor, statements.parts, [row for rows in stored for row in rows.parts])
@@ -157,6 +211,12 @@ class Writer:
             if contents[digest][3] is None and not blobs.exists(digest):
                 data = next(rows.bodies[digest] for rows in stored if digest in rows.bodies)
                 blobs.put(digest, self._bodies.seal(data)[1])
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether the database refused a value or a key, rather than being out of order itself."""
+    kinds = {kind.__name__ for kind in type(error.__cause__).__mro__}
+    return not kinds.isdisjoint(("IntegrityError", "DataError"))
 
 
 def _run(cursor: Any, statement: str, rows: Sequence[Row]) -> None:

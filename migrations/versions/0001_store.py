@@ -39,7 +39,9 @@ def upgrade() -> None:
         sa.Column("cutter", sa.Text(), nullable=False),
         sa.Column("average_terms", sa.Double(), nullable=False),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
-        sa.CheckConstraint("state in ('active', 'building', 'retired')", name=op.f("ck_indexes_state")),
+        sa.CheckConstraint(
+            "state = 'active' or state = 'building' or state = 'retired'", name=op.f("ck_indexes_state")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_indexes")),
         sqlite_autoincrement=True,
     )
@@ -72,8 +74,10 @@ def upgrade() -> None:
         sa.Column("attributes", sa.Text(), nullable=False),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
-        sa.CheckConstraint("kind in ('generation', 'document', 'example')", name=op.f("ck_records_kind")),
-        sa.CheckConstraint("status in ('ok', 'error', 'partial')", name=op.f("ck_records_status")),
+        sa.CheckConstraint(
+            "kind = 'generation' or kind = 'document' or kind = 'example'", name=op.f("ck_records_kind")
+        ),
+        sa.CheckConstraint("status = 'ok' or status = 'error' or status = 'partial'", name=op.f("ck_records_status")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_records")),
         sqlite_with_rowid=False,
     )
@@ -136,7 +140,10 @@ def upgrade() -> None:
         sa.Column("index_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("action", sa.Text(), nullable=False),
         sa.Column("record_id", sa.String(length=36), nullable=False),
-        sa.CheckConstraint("action in ('index', 'embed', 'payload', 'delete')", name=op.f("ck_outbox_action")),
+        sa.CheckConstraint(
+            "action = 'index' or action = 'embed' or action = 'payload' or action = 'delete'",
+            name=op.f("ck_outbox_action"),
+        ),
         sa.ForeignKeyConstraint(
             ["index_id"], ["indexes.id"], name=op.f("fk_outbox_index_id_indexes"), ondelete="CASCADE"
         ),

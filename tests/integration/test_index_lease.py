@@ -238,6 +238,61 @@ def test_many_deletions_make_optimising_worth_it(folder: Path) -> None:
     index.close()
 
 
+def test_searches_and_python_go_on_while_the_index_is_optimised(folder: Path) -> None:
+    index = EdgeIndex(folder, DIMENSION, idle_s=60)
+    index.upsert(points(range(11_000)))
+    optimising = threading.Thread(target=index.optimise)
+    optimising.start()
+    longest_s, searches = 0.0, 0
+    while optimising.is_alive():
+        started = time.monotonic()
+        assert len(index.candidates(np.ones(DIMENSION), ([1], [1.0]), None, 5)) >= 5
+        longest_s = max(longest_s, time.monotonic() - started)
+        searches += 1
+        time.sleep(0.01)
+    optimising.join()
+    assert searches > 10
+    assert longest_s < 5
+    assert not index.wants_optimising()
+    assert index.count() == 11_000
+    index.close()
+
+
+def test_a_write_during_optimising_is_kept(folder: Path) -> None:
+    index = EdgeIndex(folder, DIMENSION)
+    index.upsert(points(range(3_000)))
+    optimising = threading.Thread(target=index.optimise)
+    optimising.start()
+    index.upsert(points(range(3_000, 3_010)))
+    index.delete_records(["r0"])
+    optimising.join()
+    index.close()
+    reopened = EdgeIndex(folder, DIMENSION)
+    assert reopened.count() == 3_009
+    reopened.close()
+
+
+def test_a_kill_while_the_optimised_copy_takes_its_place_loses_nothing(folder: Path) -> None:
+    index = EdgeIndex(folder, DIMENSION)
+    index.upsert(points(range(20)))
+    index.close()
+    (folder / "shard").rename(folder / "shard.old")
+    (folder / "optimising-left").mkdir()
+    reopened = EdgeIndex(folder, DIMENSION)
+    assert reopened.count() == 20
+    assert [path.name for path in folder.iterdir() if path.name.startswith("optimising-")] == []
+    reopened.close()
+
+
+def test_what_needs_optimising_is_remembered_between_processes(folder: Path) -> None:
+    for start in (0, 10_000):
+        index = EdgeIndex(folder, DIMENSION)
+        index.upsert(points(range(start, start + 10_000)))
+        wanted = index.wants_optimising()
+        index.close()
+    assert wanted
+
+
 def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     index = EdgeIndex(tmp_path / "file" / "index", DIMENSION)

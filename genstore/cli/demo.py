@@ -1,0 +1,80 @@
+"""demo: the main job in under a minute, on text that every Python carries."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.panel import Panel
+
+from genstore.cli.session import Session, index_all, out
+
+if TYPE_CHECKING:
+    from genstore.store import Store
+
+_DEMO_STORE = "genstore-demo.store"
+_MODEL = "pydoc"
+
+_SEARCHES = (
+    ("by words", "__enter__ __exit__", None),
+    ("by meaning: none of these words need be in the text", "clean up a resource when the block is left", None),
+    ("with a filter", "how numbers are written", "tag:numbers"),
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(demo)
+
+
+def demo(context: typer.Context, keep: Annotated[bool, typer.Option(hidden=True)] = True) -> None:
+    """Log Python's own help texts, search them by words, by meaning and with a filter."""
+    session: Session = context.obj
+    session.store = session.store or _DEMO_STORE
+    started = time.monotonic()
+    with session.open(create=True) as store:
+        _log_topics(store)
+        index_all(store)
+        for title, text, where in _SEARCHES:
+            _search(store, title, text, where)
+        stats = store.stats()
+    out.print(
+        f"[bold]{stats.records:,} records, {stats.passages:,} passages[/] in {session.store}, "
+        f"{time.monotonic() - started:.0f} s in all. Now yours:"
+    )
+    out.print(f'  genstore --store {session.store} search "your own words"')
+    out.print('  genstore log --prompt "…" --output "…" --model gpt-4o    [dim]# into ./genstore.store[/]')
+
+
+def _log_topics(store: Store) -> None:
+    from pydoc_data.topics import topics
+
+    started = time.monotonic()
+    before = store.count()
+    store.log_many(
+        (
+            {
+                "prompt": f"help({topic!r})",
+                "output": text,
+                "model": _MODEL,
+                "tags": ["python-help", topic],
+                "metadata": {"topic": topic, "lines": text.count("\n")},
+            }
+            for topic, text in sorted(topics.items())
+        ),
+        on_duplicate="skip",
+    )
+    logged = store.count() - before
+    took = time.monotonic() - started
+    out.print(f"logged {logged} help texts in {took:.2f} s" if logged else f"{before} help texts are logged already")
+
+
+def _search(store: Store, title: str, text: str, where: str | None) -> None:
+    from genstore.cli.show import print_result
+
+    started = time.monotonic()
+    result = store.search(text, where, limit=2)
+    took = (time.monotonic() - started) * 1000
+    command = f'genstore search "{text}"' + (f" --where {where}" if where else "")
+    out.print(Panel(f"[bold]{command}[/]   [dim]{title}, {took:.0f} ms[/]", expand=False))
+    print_result(result)

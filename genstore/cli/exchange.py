@@ -1,0 +1,105 @@
+"""import, export: records from files and to files."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genstore.cli.session import bars, err, index_all, out, print_json
+
+if TYPE_CHECKING:
+    from genstore.exchange.import_ import ImportReport
+
+
+def register(app: typer.Typer) -> None:
+    app.command("import")(import_)
+    app.command()(export)
+
+
+def import_(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(help="JSONL (plain, gzip, zstd) or Parquet; - is standard input.")],
+    prompt: Annotated[
+        str | None, typer.Option(help="The field that holds the prompt; dots reach into objects.")
+    ] = None,
+    output: Annotated[str | None, typer.Option(help="The field that holds the output.")] = None,
+    model: Annotated[str | None, typer.Option(help="The field that names the model.")] = None,
+    session: Annotated[str | None, typer.Option(help="The field that names the conversation.")] = None,
+    created_at: Annotated[str | None, typer.Option(help="The field that says when (ISO 8601).")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="A field whose value becomes a tag; may be given again.")
+    ] = None,
+    metadata: Annotated[list[str] | None, typer.Option(help="A field to keep; by default all unused ones are.")] = None,
+    format: Annotated[str | None, typer.Option(help="jsonl or parquet; by the file's name otherwise")] = None,
+    on_duplicate: Annotated[str, typer.Option(help="skip, keep or link what the store holds already")] = "skip",
+    embed: Annotated[
+        bool, typer.Option("--embed/--no-embed", help="Embed at once, or leave meaning for later.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Import records. Repeatable: run it again after Ctrl-C and it goes on; what is there is skipped."""
+    from genstore.exchange.mapping import FieldMapping
+
+    named = {"model": model, "session_id": session, "created_at": created_at}
+    mapping = FieldMapping(
+        prompt, output, tuple(tag or ()), {key: name for key, name in named.items() if name}, metadata or None
+    )
+    with context.obj.open(create=True) as store:
+        report = _read_in(store, file, as_json, format=format, mapping=mapping, on_duplicate=on_duplicate)
+        try:
+            index_all(store, embed=embed)
+        except KeyboardInterrupt:
+            err.print("interrupted: all records are stored; `genstore reindex --pending` finishes the indexing")
+            raise
+        pending, pending_dense = store.pending()
+    if as_json:
+        print_json({**asdict(report), "pending": pending, "pending_dense": pending_dense})
+    elif pending_dense:
+        out.print(f"{pending_dense:,} records are found by words only so far; `genstore reindex --pending` embeds them")
+
+
+def _read_in(store: Any, file: str, quiet: bool, **options: Any) -> ImportReport:
+    size = Path(file).stat().st_size if file != "-" and Path(file).is_file() else None
+    last: list[ImportReport] = []
+    with bars() as progress:
+        task = progress.add_task("importing", total=None)
+
+        def report_progress(report: ImportReport, read_bytes: int) -> None:
+            last[:] = [report]
+            total = int(report.read * size / read_bytes) if size and read_bytes else None
+            progress.update(task, completed=report.read, total=max(total or 0, report.read) if total else None)
+
+        try:
+            report: ImportReport = store.import_(file, progress=report_progress, **options)
+        except KeyboardInterrupt:
+            stored = last[0].stored if last else 0
+            err.print(f"interrupted: {stored:,} records are stored; run the same command again to go on")
+            raise
+    for number, message in report.errors:
+        err.print(f"[yellow]row {number}:[/] {message}", markup=True, soft_wrap=True)
+    if not quiet:
+        rate = report.read / report.duration_s if report.duration_s else 0
+        out.print(
+            f"{report.read:,} rows: {report.stored:,} stored, {report.skipped:,} there already, "
+            f"{report.failed:,} failed ({rate:,.0f} rows/s)"
+        )
+    return report
+
+
+def export(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(help="Where to; .gz and .zst compress, - is standard output.")],
+    format: Annotated[str | None, typer.Option(help="jsonl or parquet; by the file's name otherwise")] = None,
+    where: Annotated[str | None, typer.Option("--where", "-w", help="Only what satisfies this filter.")] = None,
+) -> None:
+    """Export records with scores, tags and relations; `import` brings them back unchanged."""
+    with context.obj.open(create=False) as store, bars() as progress:
+        task = progress.add_task("exporting", total=store.count(where))
+        count = store.export(
+            file, where=where, format=format, progress=lambda done: progress.update(task, completed=done)
+        )
+    print(f"{count:,} records written to {file}", file=sys.stderr if file == "-" else sys.stdout)

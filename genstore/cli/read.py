@@ -1,0 +1,107 @@
+"""search, similar, list, show: verbs that look."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from genstore.cli.session import out, print_json
+
+Where = Annotated[str | None, typer.Option("--where", "-w", help='A filter: "model:gpt-4o score.quality>=0.8 -tag:x"')]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1)]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(search)
+    app.command()(similar)
+    app.command("list")(list_)
+    app.command()(show)
+
+
+def search(
+    context: typer.Context,
+    text: Annotated[str, typer.Argument(help="What to look for, in any words; - reads standard input.")],
+    where: Where = None,
+    limit: Limit = 10,
+    mode: Annotated[str, typer.Option(help="hybrid, dense (meaning only) or lexical (words only)")] = "hybrid",
+    side: Annotated[str | None, typer.Option(help="prompt or output: look only there")] = None,
+    depth: Annotated[int | None, typer.Option(help="passages taken from each ranking")] = None,
+    as_json: Json = False,
+) -> None:
+    """Find records by words and meaning."""
+    from genstore.cli.session import body_from
+    from genstore.cli.show import print_result
+    from genstore.exchange.form import result_to_json
+
+    with context.obj.open(create=False) as store:
+        question = body_from(text) if text == "-" else text
+        result = store.search(question, where, mode=mode, limit=limit, side=side, depth=depth)
+    if as_json:
+        print_json(result_to_json(result))
+    else:
+        print_result(result)
+
+
+def similar(
+    context: typer.Context,
+    record_id: Annotated[str, typer.Argument(metavar="ID", help="A record's id, or its beginning.")],
+    where: Where = None,
+    limit: Limit = 10,
+    as_json: Json = False,
+) -> None:
+    """Find records that mean about the same as one."""
+    from genstore.cli.show import print_result
+    from genstore.exchange.form import result_to_json
+
+    with context.obj.open(create=False) as store:
+        result = store.similar(record_id, where, limit=limit)
+    if as_json:
+        print_json(result_to_json(result))
+    else:
+        print_result(result)
+
+
+def list_(
+    context: typer.Context,
+    where: Where = None,
+    limit: Limit = 20,
+    cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
+    oldest_first: Annotated[bool, typer.Option("--oldest-first")] = False,
+    as_json: Json = False,
+) -> None:
+    """List records, newest first."""
+    from genstore.cli.show import print_records
+    from genstore.exchange.form import record_to_json
+
+    with context.obj.open(create=False) as store:
+        page = store.list(where, limit=limit, cursor=cursor, oldest_first=oldest_first)
+        total = store.count(where) if not as_json else 0
+    if as_json:
+        print_json({"records": [record_to_json(record) for record in page.records], "cursor": page.cursor})
+        return
+    print_records(page.records)
+    more = f"; next page: --cursor {page.cursor}" if page.cursor else ""
+    out.print(f"[dim]{len(page.records):,} of {total:,} records{more}[/]")
+
+
+def show(
+    context: typer.Context,
+    record_id: Annotated[str, typer.Argument(metavar="ID", help="A record's id, or its beginning.")],
+    as_json: Json = False,
+) -> None:
+    """Show one record whole."""
+    from genstore.cli.show import print_record
+    from genstore.exchange.form import record_to_json, relation_to_json
+
+    with context.obj.open(create=False) as store:
+        record = store.get(record_id)
+        relations = store.relations(record.id)
+    if as_json:
+        own = [relation_to_json(relation) for relation in relations if relation.source_id == record.id]
+        print_json({**record_to_json(record), **({"relations": own} if own else {})})
+        return
+    print_record(record)
+    for relation in relations:
+        out.print(f"[dim]{relation.source_id}[/] {relation.role} [dim]{relation.target_id}[/]")

@@ -1,0 +1,127 @@
+"""init, log, delete: verbs that write records."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genstore.cli.session import Session, body_from, out, print_json
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(init)
+    app.command()(log)
+    app.command()(delete)
+
+
+def init(context: typer.Context) -> None:
+    """Make a store, with a settings file to edit."""
+    from genstore.config import TOML, template
+
+    session: Session = context.obj
+    with session.open(create=True) as store:
+        if store.folder is not None and not (store.folder / TOML).exists():
+            (store.folder / TOML).write_text(template(), encoding="utf-8")
+        out.print(f"store ready: {store.folder or store.database}")
+        out.print('next: genstore log --prompt "…" --output "…" --model …, then genstore search "…"')
+
+
+def log(
+    context: typer.Context,
+    prompt: Annotated[str | None, typer.Option(help="Text; - reads standard input, @FILE a file.")] = None,
+    output: Annotated[str | None, typer.Option(help="Text; - reads standard input, @FILE a file.")] = None,
+    file: Annotated[Path | None, typer.Option(help="An output that is not text: an image, a sound, any file.")] = None,
+    model: Annotated[str | None, typer.Option()] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="May be given again.")] = None,
+    metadata: Annotated[str | None, typer.Option(help='JSON: \'{"lang": "en"}\'')] = None,
+    params: Annotated[str | None, typer.Option(help="JSON: '{\"temperature\": 0.2}'")] = None,
+    session: Annotated[str | None, typer.Option(help="The conversation it belongs to.")] = None,
+    on_duplicate: Annotated[str, typer.Option(help="keep, skip or link")] = "keep",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Store one generation and print its id."""
+    from genstore.exchange.form import record_to_json
+
+    fields: dict[str, Any] = {
+        "model": model,
+        "tags": tag or [],
+        "metadata": _object(metadata, "--metadata"),
+        "params": _object(params, "--params"),
+        "session_id": session,
+        "on_duplicate": on_duplicate,
+    }
+    made: Any = body_from(output) if output is not None else None
+    if file is not None:
+        made, fields["media_type"] = _file(file)
+    with context.obj.open(create=True) as store:
+        record = store.log(body_from(prompt) if prompt is not None else None, made, **fields)
+    if as_json:
+        print_json(record_to_json(record))
+    else:
+        out.print(record.id)
+
+
+def _object(text: str | None, option: str) -> dict[str, Any] | None:
+    from genstore.errors import InvalidInput
+
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(f"{option} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{option} is {text!r}; pass a JSON object such as {{}}")
+    return value
+
+
+def _file(path: Path) -> tuple[bytes, str]:
+    import mimetypes
+
+    from genstore.errors import NotFound
+
+    try:
+        return path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    except OSError as error:
+        raise NotFound(f"cannot read {path}: {error.strerror}") from error
+
+
+def delete(
+    context: typer.Context,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids, or their beginnings.")] = None,
+    where: Annotated[str | None, typer.Option(help="Delete everything that satisfies this filter.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Delete records with everything no other record needs, and say what went."""
+    from dataclasses import asdict
+
+    from genstore.errors import InvalidInput
+    from genstore.sql.delete import Removal
+
+    if bool(ids) == (where is not None):
+        raise InvalidInput("say what to delete: ids, or --where with a filter")
+    with context.obj.open(create=False) as store:
+        if where is not None:
+            count = store.count(where)
+            if count and not yes:
+                if not sys.stdin.isatty():
+                    raise InvalidInput(f"{count:,} records satisfy the filter; pass --yes to delete them")
+                typer.confirm(f"delete {count:,} records?", abort=True, err=True)
+            removal = store.delete_where(where)
+        else:
+            removal = Removal()
+            for record_id in ids or ():
+                removal += store.delete(record_id)
+        store.flush_words()
+    if as_json:
+        print_json(asdict(removal))
+    else:
+        out.print(
+            f"deleted {removal.records:,} records, {removal.scores:,} scores, {removal.relations:,} relations, "
+            f"{removal.contents:,} bodies ({removal.size_bytes:,} bytes), {removal.embeddings:,} vectors"
+        )
