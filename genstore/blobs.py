@@ -52,9 +52,9 @@ class DirectoryBlobs:
         path = self._path(digest)
         if path.exists():
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{digest}.{new_id()}.tmp")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
                 file.write(data)
                 if self._sync:

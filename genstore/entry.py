@@ -224,7 +224,10 @@ def checked_moment(value: datetime | str | None) -> datetime:
             raise InvalidInput(f"created_at is {value!r}; pass ISO 8601 such as 2026-01-31T12:00:00Z") from error
     if not isinstance(value, datetime):
         raise InvalidInput(f"created_at is a {type(value).__name__}; pass a datetime or ISO 8601 text")
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidInput(f"created_at is {value.isoformat()}; pass a moment of the years 1 to 9999 in UTC") from error
 
 
 def build_score(

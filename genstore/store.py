@@ -161,8 +161,9 @@ class Store:
     def set_metadata(self, record_id: str, metadata: Mapping[str, Any]) -> Record:
         """Merge metadata into the record's; a key given as None is removed."""
         changes = checked_mapping(metadata, "metadata")
-        self._annotate(lambda connection, found: annotate.merge_metadata(connection, found, changes), record_id)
-        return self.get(record_id)
+        return self._annotate(
+            lambda connection, found: annotate.merge_metadata(connection, self.bodies, found, changes), record_id
+        )
 
     def relate(self, source_id: str, role: str, target_id: str, **attributes: Any) -> Relation:
         """Say that source was `role` target: retrieved, input, derived_from, reply_to, edit_of, …"""
@@ -340,15 +341,18 @@ class Store:
             return build_record(**{name: getattr(item, name) for name in LOG_FIELDS})
         if not isinstance(item, Mapping):
             raise InvalidInput(f"log_many takes mappings or records, not a {type(item).__name__}")
+        if odd := [key for key in item if not isinstance(key, str)]:
+            raise InvalidInput(f"a record has the field {odd[0]!r}; fields have names such as 'prompt'")
         return build_record(**{"project": self.settings.project, **item})
 
-    def _annotate(self, change: Callable[[Any, str], object], record_id: str) -> None:
+    def _annotate(self, change: Callable[[Any, str], R], record_id: str) -> R:
         self._check_open()
         with self.database.write() as connection:
             found = read.resolve(connection, record_id, self.settings.project)
             annotate.hold(connection, found)
-            change(connection, found)
+            result = change(connection, found)
         self._index_soon()
+        return result
 
     def _condition(self, where: Where) -> Filter:
         """The filter within this store's project."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from genstore.cli.session import bars, err, index_all, out, print_json
 
@@ -33,7 +33,8 @@ def import_(
     tag: Annotated[
         list[str] | None, typer.Option(help="A field whose value becomes a tag; may be given again.")
     ] = None,
-    metadata: Annotated[list[str] | None, typer.Option(help="A field to keep; by default all unused ones are.")] = None,
+    metadata: Annotated[list[str] | None, typer.Option(help="A field to keep as metadata, nested ones too.")] = None,
+    only: Annotated[bool, typer.Option("--only", help="Leave out the fields that are not named here.")] = False,
     format: Annotated[str | None, typer.Option(help="jsonl or parquet; by the file's name otherwise")] = None,
     on_duplicate: Annotated[str, typer.Option(help="skip, keep or link what the store holds already")] = "skip",
     embed: Annotated[
@@ -44,9 +45,15 @@ def import_(
     """Import records. Repeatable: run it again after Ctrl-C and it goes on; what is there is skipped."""
     from genstore.exchange.mapping import FieldMapping
 
-    named = {"model": model, "session_id": session, "created_at": created_at}
     mapping = FieldMapping(
-        prompt, output, tuple(tag or ()), {key: name for key, name in named.items() if name}, metadata or None
+        prompt=prompt,
+        output=output,
+        model=model,
+        session_id=session,
+        created_at=created_at,
+        tags=tuple(tag or ()),
+        metadata=tuple(metadata or ()),
+        only=only,
     )
     with context.obj.open(create=True) as store:
         report = _read_in(store, file, as_json, format=format, mapping=mapping, on_duplicate=on_duplicate)
@@ -63,15 +70,14 @@ def import_(
 
 
 def _read_in(store: Any, file: str, quiet: bool, **options: Any) -> ImportReport:
-    size = Path(file).stat().st_size if file != "-" and Path(file).is_file() else None
     last: list[ImportReport] = []
     with bars() as progress:
         task = progress.add_task("importing", total=None)
 
-        def report_progress(report: ImportReport, read_bytes: int) -> None:
+        def report_progress(report: ImportReport) -> None:
             last[:] = [report]
-            total = int(report.read * size / read_bytes) if size and read_bytes else None
-            progress.update(task, completed=report.read, total=max(total or 0, report.read) if total else None)
+            total = int(report.read * report.size / report.position) if report.size and report.position else None
+            progress.update(task, completed=report.read, total=total)
 
         try:
             report: ImportReport = store.import_(file, progress=report_progress, **options)
@@ -80,9 +86,11 @@ def _read_in(store: Any, file: str, quiet: bool, **options: Any) -> ImportReport
             err.print(f"interrupted: {stored:,} records are stored; run the same command again to go on")
             raise
     for number, message in report.errors:
-        err.print(f"[yellow]row {number}:[/] {message}", markup=True, soft_wrap=True)
+        err.print(f"[yellow]row {number}:[/] {escape(message)}", soft_wrap=True)
+    for note in report.notes:
+        err.print(f"[yellow]note:[/] {note}", soft_wrap=True)
     if not quiet:
-        rate = report.read / report.duration_s if report.duration_s else 0
+        rate = report.read / report.seconds if report.seconds else 0
         out.print(
             f"{report.read:,} rows: {report.stored:,} stored, {report.skipped:,} there already, "
             f"{report.failed:,} failed ({rate:,.0f} rows/s)"
@@ -100,6 +108,9 @@ def export(
     with context.obj.open(create=False) as store, bars() as progress:
         task = progress.add_task("exporting", total=store.count(where))
         count = store.export(
-            file, where=where, format=format, progress=lambda done: progress.update(task, completed=done)
+            file,
+            where=where,
+            format=format,
+            progress=lambda done, left: progress.update(task, completed=done, total=done + left),
         )
     print(f"{count:,} records written to {file}", file=sys.stderr if file == "-" else sys.stdout)

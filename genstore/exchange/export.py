@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from genstore.errors import InvalidInput
 from genstore.exchange import jsonl
-from genstore.exchange.form import Form, encoded, record_form
+from genstore.exchange.form import Form, encoded, record_to_json
 from genstore.exchange.parquet import ParquetWriter
 from genstore.filters import Where
 from genstore.records import Relation
@@ -34,17 +34,16 @@ def export_file(
     *,
     where: Where = None,
     format: Format | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write the records that satisfy the filter, oldest first; returns how many.
 
     target: a file, which is replaced when all is written and not before, or "-" for standard output; .gz and .zst
-    compress JSONL. format: from the suffix when None. progress is called with (done, left).
+    compress JSONL. format: from the suffix when None. progress is called with the number written so far.
     Raises InvalidInput for a format that is not known, StorageFull when the file cannot be written.
     """
     chosen = format_of(target, format)
     name = str(target) if isinstance(target, str | os.PathLike) else ""
-    total = store.count(where) if progress is not None else 0
     with jsonl.replaced(target) as raw, jsonl.compressed(raw, name if chosen == "jsonl" else "") as file:
         writer = ParquetWriter(file) if chosen == "parquet" else _LineWriter(file)
         done = 0
@@ -52,10 +51,10 @@ def export_file(
             writer.write(form)
             done += 1
             if progress is not None and done % _PAGE == 0:
-                progress(done, max(total - done, 0))
+                progress(done)
         writer.close()
     if progress is not None:
-        progress(done, 0)
+        progress(done)
     return done
 
 
@@ -84,7 +83,7 @@ def forms(store: Store, where: Where = None) -> Iterator[Form]:
         page = store.list(where, limit=_PAGE, cursor=cursor, oldest_first=True)
         relations = _relations(store, [record.id for record in page.records])
         for record in page.records:
-            yield record_form(record, relations.get(record.id, ()))
+            yield record_to_json(record, relations.get(record.id, ()))
         if (cursor := page.cursor) is None:
             return
 

@@ -1,118 +1,173 @@
-"""Records as plain JSON values and back: the one shape of `--json`, of exports and of what they bring back."""
+"""The plain shape of a record outside the store: what `--json` prints, exports hold and imports of them read."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
-from genstore.entry import build_record, build_score, checked_moment
+from genstore.entry import build_record, build_score, checked_id, checked_moment
 from genstore.errors import InvalidInput
-from genstore.records import Hit, Part, Record, Relation, Score, SearchResult
+from genstore.records import ROLES, USAGE_FIELDS, Hit, Page, Part, Passage, Record, Relation, Score, SearchResult
 
-_PLAIN = (
-    "name", "model", "provider", "operation", "duration_s", "time_to_first_token_s", "finish_reason", "error",
-    "session_id", "trace_id", "span_id", "parent_id", "user_id",
+Form: TypeAlias = dict[str, Any]
+
+# In the order a reader wants them; what is empty is left out.
+_NAMES = (
+    "name", "model", "provider", "operation", "status", "error", "finish_reason", "duration_s",
+    "time_to_first_token_s", "session_id", "trace_id", "span_id", "parent_id", "user_id",
 )  # fmt: skip
-_JSON = ("params", "metadata", "attributes")
-_PART_DEFAULTS = Part()
+_ALWAYS = ("id", "project", "kind", "created_at")
+_READ = frozenset((*_ALWAYS, *_NAMES, "params", "usage", "tags", "metadata", "attributes"))
+_PART_KEYS = frozenset(field.name for field in fields(Part)) - {"id"}
+_PART_TYPES = {"role": str, "type": str, "media_type": str, "text": str, "history": bool, "message": int}
 
 
-def record_to_json(record: Record) -> dict[str, Any]:
-    """The whole record; what is empty is left out."""
-    form: dict[str, Any] = {"id": record.id, "project": record.project, "kind": record.kind, "status": record.status}
-    form["created_at"] = record.created_at.isoformat()
-    form |= {name: value for name in _PLAIN if (value := getattr(record, name)) is not None}
-    form |= {name: dict(value) for name in _JSON if (value := getattr(record, name))}
-    if usage := {name: value for name, value in asdict(record.usage).items() if value is not None}:
-        form["usage"] = usage
-    if record.tags:
-        form["tags"] = list(record.tags)
-    if record.scores:
-        form["scores"] = [score_to_json(score) for score in record.scores]
-    if record.duplicate_of:
-        form["duplicate_of"] = record.duplicate_of
+class Described(NamedTuple):
+    """A record read from a row, with the edges that start at it. own: the row said which id it has."""
+
+    record: Record
+    relations: tuple[Relation, ...] = ()
+    own: bool = False
+
+
+def encoded(value: Any, indent: int | None = None) -> bytes:
+    """JSON in UTF-8. A lone surrogate, which UTF-8 has no bytes for, is escaped, and so then is all beyond ASCII."""
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=indent).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, ensure_ascii=True, indent=indent).encode()
+
+
+def moment_text(moment: datetime) -> str:
+    """ISO 8601 in UTC, with Z."""
+    return moment.isoformat().removesuffix("+00:00") + "Z"
+
+
+def record_to_json(record: Record, relations: Iterable[Relation] = ()) -> Form:
+    """Everything a record is, as JSON holds it; record_from_json is the inverse. What is empty is left out."""
+    usage = record.usage
+    form: Form = {"id": record.id, "project": record.project, "kind": record.kind}
+    form["created_at"] = moment_text(record.created_at)
+    form |= {name: getattr(record, name) for name in _NAMES}
     form["prompt"] = [part_to_json(part) for part in record.prompt]
     form["output"] = [part_to_json(part) for part in record.output]
-    return form
+    form["params"] = dict(record.params)
+    form["usage"] = {name: value for name in USAGE_FIELDS if (value := getattr(usage, name)) is not None}
+    form["tags"] = list(record.tags)
+    form["metadata"] = dict(record.metadata)
+    form["attributes"] = dict(record.attributes)
+    form["scores"] = [score_to_json(score) for score in record.scores]
+    form["relations"] = [relation_to_json(edge) for edge in relations]
+    form["fingerprint"] = record.fingerprint
+    form["duplicate_of"] = record.duplicate_of
+    return {key: value for key, value in form.items() if value is not None and value != [] and value != {}}
 
 
-def part_to_json(part: Part) -> dict[str, Any]:
-    """A part; bytes are base64 under "data"."""
-    form: dict[str, Any] = {"type": part.type, "role": part.role}
+def part_to_json(part: Part) -> Form:
+    """A part: `text`, or `data` in base64, or neither and `missing` when its body is gone from the blob store."""
+    form: Form = {"role": part.role, "type": part.type, "media_type": part.media_type}
+    if part.message:
+        form["message"] = part.message
+    if part.history:
+        form["history"] = True
+    if part.attributes:
+        form["attributes"] = dict(part.attributes)
     if part.text is not None:
         form["text"] = part.text
     elif part.data is not None:
         form["data"] = base64.b64encode(part.data).decode()
     else:
-        form["missing"] = part.sha256
-    for name in ("media_type", "message", "history"):
-        if (value := getattr(part, name)) != getattr(_PART_DEFAULTS, name):
-            form[name] = value
-    if part.attributes:
-        form["attributes"] = dict(part.attributes)
+        form |= {"missing": True, "sha256": part.sha256, "size_bytes": part.size_bytes}
     return form
 
 
-def score_to_json(score: Score) -> dict[str, Any]:
-    form = {name: value for name, value in asdict(score).items() if value is not None}
-    return {**form, "created_at": score.created_at.isoformat()}
+def score_to_json(score: Score) -> Form:
+    form = {name: getattr(score, name) for name in ("name", "value", "label", "comment", "source", "user_id")}
+    moment = {"created_at": moment_text(score.created_at)}
+    return {key: value for key, value in form.items() if value is not None} | moment
 
 
-def relation_to_json(relation: Relation) -> dict[str, Any]:
-    form: dict[str, Any] = {"role": relation.role, "target_id": relation.target_id}
+def relation_to_json(relation: Relation) -> Form:
+    """An edge as the record it starts at has it."""
+    form: Form = {"role": relation.role, "target_id": relation.target_id}
     return {**form, "attributes": dict(relation.attributes)} if relation.attributes else form
 
 
-def hit_to_json(hit: Hit) -> dict[str, Any]:
+def passage_to_json(passage: Passage) -> Form:
+    """A passage; start and end are character offsets into its part, highlights into its text."""
+    names = ("side", "role", "start", "end", "score", "text")
+    form: Form = {name: getattr(passage, name) for name in names}
+    return {**form, "highlights": [list(span) for span in passage.highlights]}
+
+
+def hit_to_json(hit: Hit) -> Form:
     """A hit with its record, its passages and why it ranks where it does."""
-    passages = [
-        {name: getattr(passage, name) for name in ("side", "role", "start", "end", "text", "score", "highlights")}
-        for passage in hit.passages
-    ]
+    names = ("dense_rank", "dense_score", "sparse_rank", "sparse_score")
     return {
         "score": hit.score,
-        "explanation": asdict(hit.explanation),
-        "passages": passages,
+        "explanation": {name: getattr(hit.explanation, name) for name in names},
+        "passages": [passage_to_json(passage) for passage in hit.passages],
         "record": record_to_json(hit.record),
     }
 
 
-def result_to_json(result: SearchResult) -> dict[str, Any]:
+def result_to_json(result: SearchResult) -> Form:
+    """A search's answer; pending and pending_dense: records it could not see yet by words, by meaning."""
     return {
-        "hits": [hit_to_json(hit) for hit in result],
         "mode": result.mode,
         "pending": result.pending,
         "pending_dense": result.pending_dense,
+        "hits": [hit_to_json(hit) for hit in result.hits],
     }
+
+
+def page_to_json(page: Page) -> Form:
+    """A page of records; pass cursor back for the next one, null at the end."""
+    return {"records": [record_to_json(record) for record in page.records], "cursor": page.cursor}
 
 
 def is_own_form(row: Mapping[str, Any]) -> bool:
     """Whether a row is an exported record rather than somebody else's."""
-    return {"id", "project", "kind", "prompt", "output", "created_at"} <= row.keys()
+    return row.keys() >= set(_ALWAYS) and bool(row.keys() & {"prompt", "output"})
 
 
-def record_from_json(form: Mapping[str, Any], project: str | None = None) -> tuple[Record, list[Score]]:
-    """The record and its scores. Raises InvalidInput naming what is wrong."""
-    given = {name: form.get(name) for name in ("id", "kind", "status", "created_at", *_PLAIN, *_JSON, "usage")}
-    record = build_record(
-        [_part(item, f"prompt[{number}]") for number, item in enumerate(form["prompt"])],
-        [_part(item, f"output[{number}]") for number, item in enumerate(form["output"])],
-        project=project or form["project"],
-        tags=form.get("tags") or (),
-        **{name: value for name, value in given.items() if value is not None},
-    )
-    return record, [_score(item) for item in form.get("scores") or ()]
+def record_from_json(form: Mapping[str, Any], project: str | None = None) -> Described:
+    """The record a form stands for, with its scores and edges, in the project given or its own.
+
+    Raises InvalidInput naming what is wrong.
+    """
+    given = {name: value for name, value in form.items() if name in _READ and value is not None}
+    if project is not None:
+        given["project"] = project
+    record = build_record(_parts(form, "prompt"), _parts(form, "output"), **given)
+    scores = tuple(_score(item) for item in _objects(form, "scores"))
+    edges = tuple(_relation(record.id, item) for item in _objects(form, "relations"))
+    return Described(replace(record, scores=scores), edges, own=True)
 
 
-def _part(form: Any, where: str) -> Part:
-    if not isinstance(form, Mapping):
-        raise InvalidInput(f"{where} is a {type(form).__name__}, not an object")
-    known = {field.name for field in fields(Part)} - {"sha256", "size_bytes", "id"}
-    given = {name: value for name, value in form.items() if name in known}
+def _objects(form: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    value = form.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+        raise InvalidInput(f"{name} is {str(value)[:80]!r}; it is a list of objects")
+    return value
+
+
+def _parts(form: Mapping[str, Any], side: str) -> list[Part]:
+    return [_part(item, f"{side}[{number}]") for number, item in enumerate(_objects(form, side))]
+
+
+def _part(form: Mapping[str, Any], where: str) -> Part:
+    if form.get("missing"):
+        raise InvalidInput(f"{where} has no body: it was gone from the blob store when the record was exported")
+    given = {name: value for name, value in form.items() if name in _PART_KEYS}
+    for name, kind in _PART_TYPES.items():
+        if name in given and not isinstance(given[name], kind):
+            raise InvalidInput(f"{where}.{name} is {str(given[name])[:40]!r}; it takes a {kind.__name__}")
     if "data" in given:
         try:
             given["data"] = base64.b64decode(given["data"], validate=True)
@@ -122,10 +177,14 @@ def _part(form: Any, where: str) -> Part:
 
 
 def _score(form: Mapping[str, Any]) -> Score:
-    given = {name: form.get(name) for name in ("value", "label", "comment", "source", "user_id")}
-    score = build_score(
-        str(form.get("name", "")), **{name: value for name, value in given.items() if value is not None}
-    )
-    created: datetime = checked_moment(form.get("created_at"))
-    object.__setattr__(score, "created_at", created)
-    return score
+    names = ("value", "label", "comment", "source", "user_id")
+    given = {name: form[name] for name in names if form.get(name) is not None}
+    score = build_score(str(form.get("name", "")), **given)
+    return replace(score, created_at=checked_moment(form.get("created_at")))
+
+
+def _relation(source_id: str, form: Mapping[str, Any]) -> Relation:
+    role = form.get("role")
+    if role not in ROLES:
+        raise InvalidInput(f"a relation's role is {role!r}; it is one of {', '.join(ROLES)}")
+    return Relation(source_id, str(role), checked_id(form.get("target_id")), form.get("attributes") or {})

@@ -48,7 +48,6 @@ class ImportReport:
     """What an import did so far: read = stored + skipped + failed.
 
     errors: (line or row number, what is wrong) of the first hundred that failed. scores and relations: those added.
-    position and size: bytes of the source read and in all, 0 when unknown.
     """
 
     read: int = 0
@@ -59,9 +58,12 @@ class ImportReport:
     relations: int = 0
     errors: list[tuple[int, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    position: int = 0
-    size: int = 0
+    duration_s: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long it took; the same as duration_s."""
+        return self.duration_s
 
     def fail(self, line: int, message: str) -> None:
         self.failed += 1
@@ -76,7 +78,7 @@ def import_file(
     format: Format | None = None,
     mapping: FieldMapping | Mapping[str, Any] | None = None,
     on_duplicate: OnDuplicate = "skip",
-    progress: Callable[[ImportReport], None] | None = None,
+    progress: Callable[[ImportReport, int], None] | None = None,
     limit: int | None = None,
     project: str | None = None,
 ) -> ImportReport:
@@ -84,8 +86,8 @@ def import_file(
 
     mapping: which field is what; None recognises genstore's own exports, messages, and the common names of prompt and
     output. on_duplicate: for rows whose content is there already; rows of an own export keep their ids instead and are
-    skipped by them. progress is called after each batch with the report, which goes on changing. limit: rows to read.
-    project: put the records there, own exports too. A row that cannot be used is reported and passed over.
+    skipped by them. progress is called after each batch with the report, which goes on changing, and
+    the bytes of the source read so far (0 when unknown). limit: rows to read. project: put the records there, own exports too. A row that cannot be used is reported and passed over.
     Raises InvalidInput when the mapping does not fit the file, before anything is stored; what was committed before
     any other error stays.
     """
@@ -95,19 +97,17 @@ def import_file(
     report = ImportReport()
     work = _Import(store, report, on_duplicate)
     with jsonl.opened(source) as file:
-        report.size = _size(file)
         rows = islice(_rows(file, source, format), limit)
         sample = list(islice(rows, _SAMPLE))
         usable = [row.value for row in sample if not row.problem]
         as_record = reader_for(usable, chosen, store.settings.project, project)
         for batch in _batches(chain(sample, rows), _BATCH):
             work.add(batch, as_record)
-            report.seconds = time.monotonic() - started
-            report.position = _position(file)
+            report.duration_s = time.monotonic() - started
             if progress is not None:
-                progress(report)
+                progress(report, _position(file))
     work.finish()
-    report.seconds = time.monotonic() - started
+    report.duration_s = time.monotonic() - started
     return report
 
 
@@ -135,7 +135,7 @@ class _Import:
                 self._report.fail(row.line, str(error))
                 continue
             record = described.record
-            if "id" not in row.value or record.id != row.value["id"]:
+            if not described.own:
                 entries.append(Entry(record_rows(record), self._on_duplicate))
             elif record.id in owned:
                 self._report.fail(row.line, f"the id {record.id} stands twice in this file")
@@ -169,14 +169,10 @@ class _Import:
             return read.load(connection, None, list(ids))
 
     def _write(self, entries: Sequence[Entry]) -> None:
-        try:
-            self._store.write_entries(entries)
-        finally:
-            # Counted even when interrupted: what is committed is said to be.
-            for entry in entries:
-                if entry.done.is_set() and entry.error is None:
-                    self._report.stored += entry.stored
-                    self._report.skipped += not entry.stored
+        self._store.write_entries(entries)
+        stored = sum(entry.stored for entry in entries)
+        self._report.stored += stored
+        self._report.skipped += len(entries) - stored
 
     def _annotate(self, added: Sequence[Described], there: Sequence[tuple[int, Described, Record]]) -> None:
         """Add scores and relations; those of records that were there, too: an import may have died before them."""
@@ -201,7 +197,8 @@ class _Import:
     def _relate(self, connection: Connection, relations: Sequence[Relation]) -> None:
         """Add the edges whose records both exist; the others wait."""
         ends = {end for edge in relations for end in (edge.source_id, edge.target_id)}
-        ids, there = tables.records.c.id, set()
+        ids = tables.records.c.id
+        there: set[str] = set()
         for chunk in read.chunked(ends):
             there.update(connection.execute(select(ids).where(ids.in_(chunk))).scalars())
         ready = [edge for edge in relations if edge.source_id in there and edge.target_id in there]
@@ -280,18 +277,11 @@ def _seekable(file: BinaryIO) -> BinaryIO:
     copy = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the rows are read
     shutil.copyfileobj(file, copy)
     copy.seek(0)
-    return copy  # type: ignore[return-value]
+    return copy
 
 
 def _name(source: Source) -> str:
     return str(source) if isinstance(source, str | Path) else "this"
-
-
-def _size(file: BinaryIO) -> int:
-    try:
-        return os.fstat(file.fileno()).st_size if file.seekable() else 0
-    except (OSError, AttributeError, ValueError):
-        return 0
 
 
 def _position(file: BinaryIO) -> int:

@@ -6,13 +6,13 @@ import base64
 import math
 import mimetypes
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from genstore.entry import build_record
 from genstore.errors import InvalidInput
-from genstore.exchange.form import Described, is_form, record_from
+from genstore.exchange.form import Described, is_own_form, record_from_json
 from genstore.identity import canonical_json
 from genstore.messages import Content, data_part, text_part
 from genstore.records import KINDS, STATUSES
@@ -35,51 +35,50 @@ _MOST_NAMED = 40
 class FieldMapping:
     """Which field of a row becomes what; a dot goes into nested objects and lists ("choices.0.text").
 
-    only: leave out the fields that are not named here; otherwise they become metadata.
+    names: of our other fields, by ours: {"model": "generator"}; those are model, provider, name, session_id, user_id,
+    created_at, id. metadata: the fields to keep beside these; None keeps all, and picks up those named as ours are.
     """
 
     prompt: str | None = None
     output: str | None = None
-    model: str | None = None
-    provider: str | None = None
-    name: str | None = None
-    session_id: str | None = None
-    user_id: str | None = None
-    created_at: str | None = None
-    id: str | None = None
     tags: tuple[str, ...] = ()
-    metadata: tuple[str, ...] = ()
-    only: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
+    metadata: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if unknown := self.names.keys() - set(_MAPPABLE):
+            raise InvalidInput(f"the mapping has {sorted(unknown)[0]!r}; it takes {', '.join(_MAPPABLE)}")
 
     @property
     def named(self) -> dict[str, str]:
-        """The single fields that are mapped: ours, theirs."""
-        return {name: value for name in _SINGLE if (value := getattr(self, name)) is not None}
+        """The single fields that are mapped: theirs by ours."""
+        sides = {"prompt": self.prompt, "output": self.output}
+        return {name: path for name, path in sides.items() if path is not None} | dict(self.names)
 
     @property
     def paths(self) -> tuple[str, ...]:
         """Every field of theirs that is named."""
-        return (*self.named.values(), *self.tags, *self.metadata)
+        return (*self.named.values(), *self.tags, *(self.metadata or ()))
 
 
-_SINGLE = tuple(field.name for field in fields(FieldMapping) if field.name not in ("tags", "metadata", "only"))
+_MAPPABLE = ("model", "provider", "name", "session_id", "user_id", "created_at", "id")
 
 
 def as_mapping(given: FieldMapping | Mapping[str, Any] | None) -> FieldMapping:
     """A mapping from a plain one such as {"prompt": "instruction", "tags": ["dataset"]}. Raises InvalidInput."""
     if given is None or isinstance(given, FieldMapping):
         return given or FieldMapping()
-    known = [field.name for field in fields(FieldMapping)]
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"names": {}}
     for key, value in given.items():
         name = _ALIASES.get(key, key)
-        if name not in known:
-            raise InvalidInput(f"the mapping has {key!r}; it takes {', '.join(known)}")
         if name in ("tags", "metadata"):
-            value = (value,) if isinstance(value, str) else tuple(value)
-        elif name != "only" and not isinstance(value, str):
+            values[name] = (value,) if isinstance(value, str) else None if value is None else tuple(value)
+        elif not isinstance(value, str):
             raise InvalidInput(f"the mapping's {key} is {value!r}; pass the name of a field")
-        values[name] = value
+        elif name in ("prompt", "output"):
+            values[name] = value
+        else:
+            values["names"][name] = value
     return FieldMapping(**values)
 
 
@@ -94,7 +93,7 @@ def reader_for(sample: Sequence[Row], mapping: FieldMapping, project: str, force
             raise InvalidInput(f"no row has the field {path!r}; {_fields_of(sample)}")
     foreign = ForeignReader(sample, mapping, forced_project or project)
     unmapped = mapping == FieldMapping()
-    if unmapped and sample and not foreign.recognised and not any(is_form(row) for row in sample):
+    if unmapped and sample and not foreign.recognised and not any(is_own_form(row) for row in sample):
         raise InvalidInput(
             f"no field is known to be a prompt or an output; name them with --prompt and --output: {_fields_of(sample)}"
         )
@@ -102,7 +101,7 @@ def reader_for(sample: Sequence[Row], mapping: FieldMapping, project: str, force
         return foreign
 
     def read(row: Row) -> Described:
-        return record_from(row, forced_project) if is_form(row) else foreign(row)
+        return record_from_json(row, forced_project) if is_own_form(row) else foreign(row)
 
     return read
 
@@ -112,7 +111,7 @@ class ForeignReader:
 
     def __init__(self, sample: Sequence[Row], mapping: FieldMapping, project: str) -> None:
         present = {key for row in sample for key in row}
-        named = dict(mapping.named)
+        named: dict[str, str] = dict(mapping.named)
         self._chat = False
         if "prompt" not in named and "output" not in named:
             named |= _recognised(present)
@@ -123,41 +122,44 @@ class ForeignReader:
         self._plain = [(name, path) for name, path in named.items() if name not in ("prompt", "output", "created_at")]
         self._mapping = mapping
         self._project = project
-        self._used = {path for path in (*named.values(), *mapping.tags, *mapping.metadata) if path in present}
+        self._used = {path for path in (*named.values(), *mapping.tags) if path in present}
         self._nested = [path for path in mapping.paths if path not in present]
         self._alpaca = named.get("prompt") == "instruction" and "prompt" not in mapping.named and "input" in present
 
     def __call__(self, row: Row) -> Described:
+        mapping = self._mapping
         values: dict[str, Any] = {}
         for name, path in self._plain:
             value = found(row, path)
             if value is not _ABSENT and value is not None:
                 values[name] = value if isinstance(value, str) else str(value)
-        rest = {} if self._mapping.only else self._rest(row, values)
+        rest = self._rest(row, values) if mapping.metadata is None else {}
         values |= self._contents(row, rest)
         metadata = values.pop("metadata", {}) | {
             key: _storable(value) for key, value in rest.items() if value is not None
         }
-        for path in self._mapping.metadata:
+        for path in mapping.metadata or ():
             if (value := found(row, path)) is not _ABSENT and value is not None:
                 metadata[path] = _storable(value)
-        if self._mapping.tags:
-            values["tags"] = [*values.get("tags", ()), *_tags(row, self._mapping.tags)]
-        if (path := self._mapping.created_at) is not None and (moment := found(row, path)) not in (_ABSENT, None):
-            values["created_at"] = _moment(moment, path)
-        return Described(build_record(**{"project": self._project, **values}, metadata=metadata), ())
+        if mapping.tags:
+            values["tags"] = [*values.get("tags", ()), *_tags(row, mapping.tags)]
+        if (when := self._named.get("created_at")) is not None and (moment := found(row, when)) not in (_ABSENT, None):
+            values["created_at"] = _moment(moment, when)
+        return Described(build_record(**{"project": self._project, **values}, metadata=metadata), own="id" in values)
 
     def _contents(self, row: Row, rest: dict[str, Any]) -> dict[str, Any]:
         """The row's prompt and output; what they take is removed from rest."""
         if self._chat:
             rest.pop("messages", None)
             return _conversation(row.get("messages"))
-        contents = {side: _content(value) for side, path in self._content if (value := found(row, path)) is not _ABSENT}
+        contents: dict[str, Any] = {
+            side: _content(value) for side, path in self._content if (value := found(row, path)) is not _ABSENT
+        }
         if self._alpaca and isinstance(contents.get("prompt"), str) and isinstance(more := rest.pop("input", ""), str):
             contents["prompt"] = f"{contents['prompt']}\n\n{more}" if more else contents["prompt"]
         if all(value is None for value in contents.values()):
-            wanted = " and ".join(repr(path) for _, path in self._content)
-            raise InvalidInput(f"it has neither {wanted.replace(' and ', ' nor ')}; {_fields_of([row])}")
+            wanted = " nor ".join(repr(path) for _, path in self._content)
+            raise InvalidInput(f"it has neither {wanted}; {_fields_of([row])}")
         return contents
 
     def _rest(self, row: Row, values: dict[str, Any]) -> dict[str, Any]:

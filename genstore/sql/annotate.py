@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, literal, select, update
 
+from genstore.blobs import Bodies
 from genstore.errors import NotFound
 from genstore.identity import canonical_json
 from genstore.records import Record, Relation, Score, to_microseconds
@@ -51,9 +52,9 @@ def change_tags(connection: Connection, record_id: str, add: Iterable[str], remo
     enqueue(connection, "payload", record_id)
 
 
-def merge_metadata(connection: Connection, record_id: str, changes: Mapping[str, Any]) -> Record:
-    """Merge changes into the record's metadata, a key given as None is removed; the record without its bodies."""
-    record = load(connection, None, [record_id])[record_id]
+def merge_metadata(connection: Connection, bodies: Bodies, record_id: str, changes: Mapping[str, Any]) -> Record:
+    """Merge changes into the record's metadata, a key given as None is removed; the record as it is then."""
+    record = load(connection, bodies, [record_id])[record_id]
     merged = {key: value for key, value in {**record.metadata, **changes}.items() if value is not None}
     record = replace(record, metadata=merged)
     _set_metadata(connection, record)

@@ -11,16 +11,18 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.sql import ClauseElement
 
-from genstore.errors import GenstoreError, MissingDependency, NotAStore, StorageFull, StoreError
+from genstore.errors import GenstoreError, InvalidInput, MissingDependency, NotAStore, StorageFull, StoreError
 
 # "gens" in ASCII: `file genstore.db` and the check in upgrade.py tell a store from any other SQLite file by it.
 APPLICATION_ID = 0x67656E73
 
 BUSY_TIMEOUT_S = 60.0
 _CACHE_KIB = 64 * 1024
+# 16 MiB: a record touches about 18 pages, most of them again and again, so fewer checkpoints write fewer pages.
+_CHECKPOINT_PAGES = 4_000
 
 # PostgreSQL runs writers side by side; these say that two met and one has to begin again: serialization failure,
 # deadlock, and a body deleted between a writer's look at it and the part that names it.
@@ -34,7 +36,11 @@ class Database:
     """A pool of connections. `read` sees one snapshot; `write` is one transaction, alone on SQLite."""
 
     def __init__(self, url: str | URL, synchronous: str = "normal") -> None:
-        self.url = make_url(url)
+        try:
+            self.url = make_url(url)
+        except ArgumentError as error:
+            shown = str(url).rpartition("@")[2]
+            raise InvalidInput(f"{shown!r} is no database's URL; write postgresql+psycopg://user@host/name") from error
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._raw: PoolProxiedConnection | None = None
         self.engine: Engine = _sqlite(self.url, synchronous) if self.is_sqlite else _postgresql(self.url)
@@ -160,6 +166,7 @@ def _sqlite(url: URL, synchronous: str) -> Engine:
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         connection.execute("PRAGMA temp_store=MEMORY")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

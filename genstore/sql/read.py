@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
 from genstore.blobs import Bodies
-from genstore.errors import AmbiguousId, BlobMissing, InvalidInput, NotFound
+from genstore.errors import AmbiguousId, BlobCorrupt, BlobMissing, InvalidInput, NotFound
 from genstore.identity import new_id
 from genstore.records import Record, Relation
 from genstore.sql import tables
@@ -29,7 +29,7 @@ _records, _parts, _contents = tables.records, tables.parts, tables.contents
 def load(
     connection: Connection, bodies: Bodies | None, ids: Sequence[str], *, strict: bool = False
 ) -> dict[str, Record]:
-    """The records that exist among ids, by id. A body whose blob is gone is left out of its part.
+    """The records that exist among ids, by id. A body whose blob is gone or damaged is left out of its part.
 
     bodies: None leaves prompt and output empty, for those who need only the fields.
     strict: raise BlobMissing or BlobCorrupt instead of leaving a body out.
@@ -66,7 +66,7 @@ def _load_parts(connection: Connection, bodies: Bodies, ids: Sequence[str], stri
     for row in connection.execute(query):
         try:
             body = bodies.unseal(row.sha256, row.encoding, row.body)
-        except BlobMissing:
+        except (BlobMissing, BlobCorrupt):
             if strict:
                 raise
             body = None
@@ -89,6 +89,8 @@ def _originals(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
 
 def resolve(connection: Connection, prefix: str, project: str | None) -> str:
     """The one id that starts with prefix. Raises NotFound, AmbiguousId."""
+    if not isinstance(prefix, str):
+        raise InvalidInput(f"the id is {prefix!r}; pass a record's id or its first characters")
     wanted = prefix.strip().lower()
     if not wanted:
         raise InvalidInput("the id is empty; pass a record's id or its first characters")
@@ -160,28 +162,6 @@ def relations_of(connection: Connection, record_id: str) -> list[Relation]:
     relations = tables.relations
     query = select(relations).where(or_(relations.c.source_id == record_id, relations.c.target_id == record_id))
     return [build_relation(row) for row in connection.execute(query.order_by(relations.c.role, relations.c.source_id))]
-
-
-def relations_from(connection: Connection, ids: Sequence[str]) -> dict[str, list[Relation]]:
-    """The relations that start at these records, by record."""
-    relations = tables.relations
-    query = select(relations).where(relations.c.source_id.in_(ids)).order_by(relations.c.role, relations.c.target_id)
-    rows = grouped(connection.execute(query), lambda row: str(row.source_id))
-    return {record_id: [build_relation(row) for row in found] for record_id, found in rows.items()}
-
-
-def fingerprints(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
-    """The fingerprints of those of the records that exist, by id."""
-    found: dict[str, str] = {}
-    for chunk in chunked(ids):
-        query = select(_records.c.id, _records.c.fingerprint).where(_records.c.id.in_(chunk))
-        found.update((row.id, row.fingerprint) for row in connection.execute(query))
-    return found
-
-
-def existing(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Those of the ids that are records."""
-    return set(fingerprints(connection, ids))
 
 
 def chunked(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:

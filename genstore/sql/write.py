@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import insert, select
@@ -54,7 +54,7 @@ class _Call:
 
     entries: Sequence[Entry]
     error: BaseException | None = None
-    done: threading.Event = field(default_factory=threading.Event)
+    done: bool = False  # a flag, not an Event: who waits does so for its turn, and an Event costs 4 us
 
 
 class Writer:
@@ -75,9 +75,9 @@ class Writer:
         """Commit the entries in one transaction, or raise what kept them from being committed."""
         call = _Call(entries)
         self._waiting.append(call)
-        while not call.done.is_set():
+        while not call.done:
             with self._turn:
-                if not call.done.is_set():
+                if not call.done:
                     self._commit_waiting()
         if call.error is not None:
             raise call.error
@@ -92,7 +92,7 @@ class Writer:
             self._commit_calls(calls)
         finally:
             for call in calls:
-                call.done.set()
+                call.done = True
 
     def _commit_calls(self, calls: Sequence[_Call]) -> None:
         """Commit all at once; when a record of one call is refused, each call alone, so that it costs no other."""

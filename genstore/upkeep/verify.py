@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, exists, func, insert, literal, select
@@ -17,7 +17,7 @@ from genstore.sql.delete import sweep
 from genstore.sql.engine import Database
 from genstore.sql.outbox import SqlClaim
 from genstore.sql.read import chunked
-from genstore.work import Task
+from genstore.work import WORDS, Task
 
 _parts, _contents, _outbox = tables.parts, tables.contents, tables.outbox
 _READ_AT_ONCE = 1_000
@@ -53,7 +53,7 @@ class Findings:
 def verify(database: Database, bodies: Bodies, projection: Projection, *, repair: bool = False) -> Findings:
     """Check the database's own structure, every body's hash, every point of the index.
 
-    Records whose tasks still wait in the outbox are not compared: they are known to be behind. With repair, records
+    What still waits in the outbox is not compared: it is known to be behind. With repair, records
     with wrong points are queued anew and indexed, points nobody needs and unused bodies are deleted; a body that is
     gone cannot be made again and stays listed.
     """
@@ -63,7 +63,7 @@ def verify(database: Database, bodies: Bodies, projection: Projection, *, repair
         findings.differences += _database(connection)
         findings.differences += _bodies(connection, bodies, findings)
         unnamed = _unnamed_blobs(connection, bodies)
-    wrong_records, extra = _index(database, projection, findings)
+    wrong_records, extra = _compared(database, projection, findings)
     if unnamed:
         findings.notes.append(f"{len(unnamed)} blobs left by interrupted writes; --repair deletes them")
     if repair:
@@ -123,34 +123,47 @@ def _unnamed_blobs(connection: Connection, bodies: Bodies) -> list[str]:
     return found
 
 
-def _index(database: Database, projection: Projection, findings: Findings) -> tuple[set[str], list[int]]:
+def _compared(database: Database, projection: Projection, findings: Findings) -> tuple[set[str], list[int]]:
     """(records whose points are wrong, points that should not be)."""
     try:
-        held = {point: (record_id, has_dense) for point, record_id, has_dense in projection.index.scan()}
+        found = _index(database, projection, findings)
+        if found:
+            # Index and SQL are not read at one moment: what was written between shows once, what is wrong again.
+            again = _index(database, projection, findings)
+            found = {place: difference for place, difference in found.items() if again.get(place) == difference}
     except IndexUnavailable as error:
         findings.differences.append(Difference("index", str(error)))
         return set(), []
-    findings.points = len(held)
-    wrong: set[str] = set()
-    with database.read() as connection:
-        behind = set(
-            connection.execute(
-                select(_outbox.c.record_id).where(_outbox.c.index_id == projection.info.id).distinct()
-            ).scalars()
-        )
-        for record_id, point in _expected(connection, projection):
-            found = held.pop(point, None)
-            if record_id in behind:
-                continue
-            if found is None:
-                findings.differences.append(Difference("missing_point", _named(point), record_id))
-                wrong.add(record_id)
-            elif not found[1]:
-                findings.differences.append(Difference("missing_vector", _named(point), record_id))
-                wrong.add(record_id)
-    extra = [point for point, (record_id, _) in held.items() if record_id not in behind]
-    findings.differences += [Difference("extra_point", _named(point), held[point][0]) for point in extra]
+    findings.differences += found.values()
+    extra = [point for point, difference in found.items() if difference.kind == "extra_point"]
+    wrong = {str(difference.record_id) for difference in found.values() if difference.kind != "extra_point"}
     return wrong, extra
+
+
+def _index(database: Database, projection: Projection, findings: Findings) -> dict[int, Difference]:
+    """What differs between SQL and the index, by point."""
+    held = {point: (record_id, has_dense) for point, record_id, has_dense in projection.index.scan()}
+    findings.points = len(held)
+    found: dict[int, Difference] = {}
+    with database.read() as connection:
+        without_words = _behind(connection, projection, WORDS)
+        without_vectors = without_words | _behind(connection, projection, ("embed",))
+        for record_id, point in _expected(connection, projection):
+            entry = held.pop(point, None)
+            if entry is None and record_id not in without_words:
+                found[point] = Difference("missing_point", _named(point), record_id)
+            elif entry is not None and not entry[1] and record_id not in without_vectors:
+                found[point] = Difference("missing_vector", _named(point), record_id)
+    for point, (record_id, _) in held.items():
+        if record_id not in without_words:
+            found[point] = Difference("extra_point", _named(point), record_id)
+    return found
+
+
+def _behind(connection: Connection, projection: Projection, actions: Sequence[str]) -> set[str]:
+    """Records with such tasks in the outbox: known not to be as they should."""
+    query = select(_outbox.c.record_id).where(_outbox.c.index_id == projection.info.id, _outbox.c.action.in_(actions))
+    return set(connection.execute(query.distinct()).scalars())
 
 
 def _expected(connection: Connection, projection: Projection) -> Iterator[tuple[str, int]]:

@@ -75,25 +75,21 @@ def test_a_record_needs_neither_model_nor_output(store: Store) -> None:
     assert (found.params, found.metadata, found.tags, found.status) == ({}, {}, (), "ok")
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", " ", "\n", "日本語 🙂 é", "a\0b", "\ud800 half", "x" * 65_536, "y" * 65_537, "\r\n\t", "e\u0301"],
-    ids=["empty", "space", "newline", "unicode", "nul", "surrogate", "inline", "blob", "breaks", "decomposed"],
-)
-def test_any_text_comes_back_character_by_character(store: Store, text: str) -> None:
-    found = store.get(store.log(prompt=text, output=text[::-1]).id)
-    assert (found.prompt_text, found.output_text) == (text, text[::-1])
+def test_any_text_comes_back_character_by_character(store: Store) -> None:
+    texts = ["", " ", "\n", "日本語 🙂 é", "a\0b", "\ud800 half", "x" * 65_536, "y" * 65_537, "\r\n\t", "e\u0301"]
+    for text in texts:
+        found = store.get(store.log(prompt=text, output=text[::-1]).id)
+        assert (found.prompt_text, found.output_text) == (text, text[::-1])
 
 
 @pytest.mark.parametrize("compress", [False, True], ids=["plain", "zstd"])
-@pytest.mark.parametrize("size_bytes", [0, 1, 511, 100_000], ids=str)
-def test_bytes_come_back_byte_by_byte(open_store: OpenStore, compress: bool, size_bytes: int) -> None:
-    data = bytes(range(256)) * (size_bytes // 256 + 1)
-    with open_store(compress=compress, auto_index=False) as store:
-        logged = store.log(output=data[:size_bytes], media_type="image/png")
-        (part,) = store.get(logged.id).output
-    assert (part.data, part.text, part.media_type, part.type) == (data[:size_bytes], None, "image/png", "image")
-    assert (part.sha256, part.size_bytes) == (sha256(data[:size_bytes]), size_bytes)
+def test_bytes_come_back_byte_by_byte(open_store: OpenStore, compress: bool) -> None:
+    store = open_store(compress=compress, auto_index=False)
+    for size_bytes in (0, 1, 511, 512, 100_000):
+        data = (bytes(range(256)) * 400)[:size_bytes]
+        (part,) = store.get(store.log(output=data, media_type="image/png").id).output
+        assert (part.data, part.text, part.media_type, part.type) == (data, None, "image/png", "image")
+        assert (part.sha256, part.size_bytes) == (sha256(data), size_bytes)
 
 
 def test_chat_messages_come_back_as_parts_in_order(store: Store) -> None:
@@ -103,7 +99,11 @@ def test_chat_messages_come_back_as_parts_in_order(store: Store) -> None:
             {"role": "user", "content": [{"type": "text", "text": "what is this?"}, {"type": "input_text", "text": "?"}]},
             {"role": "tool", "content": "42", "tool_call_id": "call-1"},
         ],
-        output={"role": "assistant", "content": None, "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]},
+        output={
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}],
+        },
     )
     found = store.get(logged.id)
     assert [(part.role, part.type, part.text, part.message) for part in found.prompt] == [
@@ -216,12 +216,12 @@ def test_batches_that_share_bodies_in_any_order_do_not_block_each_other(open_sto
     texts = [f"shared body {number}" for number in range(60)]
 
     def log(store: Store, texts: list[str]) -> None:
-        for _ in range(8):
+        for _ in range(4):
             store.log_many({"prompt": text} for text in texts)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(log, stores, [texts, texts[::-1]]))
-    assert stores[0].count() == 2 * 8 * 60
+    assert stores[0].count() == 2 * 4 * 60
     assert rows(stores[0], tables.contents) == 60
 
 
@@ -230,7 +230,7 @@ def test_logging_a_text_while_its_last_record_is_deleted_loses_nothing(open_stor
     body = "the same large body " * 4_000
 
     def churn(store: Store) -> str:
-        for _ in range(15):
+        for _ in range(8):
             kept = store.log(prompt=body).id
             assert store.get(kept).prompt_text == body
             store.delete(kept)
@@ -256,12 +256,12 @@ def test_pages_neither_repeat_nor_skip_while_records_arrive(store: Store) -> Non
 
 def test_a_listing_is_whole_while_records_are_deleted(open_store: OpenStore) -> None:
     reader, writer = open_store(auto_index=False), open_store(auto_index=False)
-    ids = writer.log_many({"prompt": str(number)} for number in range(150))
+    ids = writer.log_many({"prompt": str(number)} for number in range(60))
     done = threading.Event()
 
     def read() -> None:
         while not done.is_set():
-            for record in reader.list(limit=200).records:
+            for record in reader.list(limit=100).records:
                 assert record.prompt_text
 
     with ThreadPoolExecutor(1) as pool:
@@ -295,7 +295,8 @@ def test_scores_tags_and_metadata_can_be_changed_later(store: Store) -> None:
     ]
     assert found.tags == ("a", "c")
     assert found.metadata == {"y": [3], "new": "n"}
-    assert [store.count(where) for where in ("metadata.x:*", "metadata.y:3", "tag:b", "score.quality>0.8")] == [0, 1, 0, 1]
+    asked = ("metadata.x:*", "metadata.y:3", "tag:b", "score.quality>0.8")
+    assert [store.count(where) for where in asked] == [0, 1, 0, 1]
 
 
 def test_concurrent_changes_of_metadata_are_all_kept(open_store: OpenStore) -> None:

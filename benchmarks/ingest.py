@@ -1,0 +1,120 @@
+"""Ingest: the 16,100 real outputs of AlpacaEval into SQL, then into the keyword index; vectors are not part of it.
+
+    python benchmarks/ingest.py --data FOLDER
+
+FOLDER holds generations/alpaca_eval_dev.jsonl.gz. A point is one passage of one record; a passage is a distinct slice
+of text: the 805 prompts stand in 20 records each, so there are more points than passages. The limit printed beside
+the indexing is Edge alone, taking the same points ready-made in the same batches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import machine
+
+import genstore
+from genstore.index.edge import EdgeIndex
+from genstore.index.points import Point
+
+T = TypeVar("T")
+GENERATIONS = Path("generations") / "alpaca_eval_dev.jsonl.gz"
+
+
+def read_items(data: Path) -> list[dict[str, Any]]:
+    """The outputs as log's arguments, in memory, so that reading the file is not what is measured."""
+    with gzip.open(data / GENERATIONS, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    return [
+        {"prompt": row["instruction"], "output": row["output"], "model": row["generator"], "tags": [row["dataset"]]}
+        for row in rows
+    ]
+
+
+def timed(work: Callable[[], T]) -> tuple[float, T]:
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+class Tap:
+    """Keeps the batches that an index is given, so that it can be given them again."""
+
+    def __init__(self, index: Any) -> None:
+        self.batches: list[Sequence[Point]] = []
+        self._upsert = index.upsert
+        index.upsert = self._keep
+
+    def _keep(self, points: Sequence[Point]) -> None:
+        self.batches.append(points)
+        self._upsert(points)
+
+
+def ingest(folder: Path, items: list[dict[str, Any]]) -> tuple[float, float, list[Sequence[Point]]]:
+    """(seconds to commit, seconds to index words, the points); prints what the store then holds."""
+    with genstore.open(folder / "store", auto_index=False) as store:
+        sql_s, ids = timed(lambda: store.log_many(items))
+        report("log_many into SQL", len(ids), "records", sql_s, "to reach: 8,000")
+        projection = store._projections.active()
+        projection.embedder.cutter()  # the tokenizer is loaded once a process, not once a passage
+        tap = Tap(projection.index)
+        words_s, _ = timed(store.flush_words)
+        stats = store.stats()
+        report("keyword-searchable", stats.points or 0, "points", words_s)
+        report("", stats.passages, "passages", words_s, "distinct; to reach: 4,000")
+        report("", len(ids), "records", words_s)
+    return sql_s, words_s, tap.batches
+
+
+def edge_alone(folder: Path, batches: list[Sequence[Point]]) -> None:
+    """The same points, made and weighted already."""
+    index = EdgeIndex(folder / "edge", 384)
+    index.count()
+    edge_s, _ = timed(lambda: [index.upsert(batch) for batch in batches])
+    report("Edge alone, the same points", sum(map(len, batches)), "points", edge_s, "the limit")
+    index.close()
+
+
+def report(what: str, count: int, unit: str, seconds: float, note: str = "") -> None:
+    rate = f"{count / seconds:9,.0f} {unit}/s"
+    print(f"{what:30s} {count:8,} {unit:9s} in {seconds:6.2f} s   {rate:22s} {note}", flush=True)
+
+
+@contextmanager
+def scratch(folder: Path | None) -> Any:
+    with tempfile.TemporaryDirectory(prefix="genstore-ingest-", dir=folder) as name:
+        yield Path(name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="how fast real outputs are stored and found by their words")
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds generations/")
+    parser.add_argument("--folder", type=Path, help="where to write; the system's temporary folder by default")
+    parser.add_argument("--rounds", type=int, default=3, help="each on a store of its own; the medians count")
+    arguments = parser.parse_args()
+    print(machine.describe("sqlalchemy", "qdrant-edge-py", "semantic-text-splitter", "tokenizers"))
+    items = read_items(arguments.data)
+    rates: list[tuple[float, float]] = []
+    for number in range(arguments.rounds):
+        print(f"round {number + 1}")
+        with scratch(arguments.folder) as folder:
+            sql_s, words_s, batches = ingest(folder, items)
+            rates.append((sql_s, words_s))
+            edge_alone(folder, batches)
+            sizes = {part: machine.folder_bytes(folder / "store" / part) / 1e6 for part in ("index", "blobs")}
+            database = (folder / "store" / "genstore.db").stat().st_blocks * 512 / 1e6
+            print(f"on disk: database {database:.0f} MB, index {sizes['index']:.0f} MB, blobs {sizes['blobs']:.0f} MB")
+    sql_s, words_s = (machine.median(values) for values in zip(*rates, strict=True))
+    print(f"medians: {len(items) / sql_s:,.0f} records/s into SQL, {len(items) / words_s:,.0f} records/s keyword-searchable")
+
+
+if __name__ == "__main__":
+    main()
