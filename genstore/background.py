@@ -67,11 +67,9 @@ class BackgroundStore(Store):
                 entries.append((handover, Entry(record_rows(build_record(**arguments)), policy)))
             except Exception as error:
                 handover.settle("", error)
-        try:
-            ids = self.write_entries([entry for _, entry in entries])
-        except Exception as error:
-            for handover, _ in entries:
-                handover.settle("", error)
+        if not entries:
             return
-        for (handover, _), held_by in zip(entries, ids, strict=True):
-            handover.settle(held_by)
+        errors = self._writer.write_each([entry for _, entry in entries])
+        for (handover, entry), failure in zip(entries, errors, strict=True):
+            handover.settle(entry.held_by if failure is None else "", failure)
+        self._index_soon()

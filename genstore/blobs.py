@@ -97,7 +97,12 @@ class RemoteBlobs:
             import fsspec
         except ModuleNotFoundError as error:
             raise MissingDependency(f'{url} needs fsspec; pip install "genstore[s3]"') from error
-        filesystem, self._root = fsspec.core.url_to_fs(url)
+        try:
+            filesystem, self._root = fsspec.core.url_to_fs(url)
+        except ImportError as error:
+            raise MissingDependency(f'{url}: {error}; for S3 pip install "genstore[s3]"') from error
+        except ValueError as error:
+            raise InvalidInput(f"{url} is no place for blobs ({error}); pass a folder or s3://bucket/prefix") from error
         self._files: Any = filesystem
 
     def put(self, digest: str, data: bytes) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
@@ -126,7 +127,7 @@ class Store:
         if entries:
             self._writer.write(entries)
             self._index_soon()
-        return [entry.id if entry.stored else str(entry.original_id) for entry in entries]
+        return [entry.held_by for entry in entries]
 
     @overload
     def record(self, function: Callable[P, R]) -> Callable[P, R]: ...
@@ -192,7 +193,7 @@ class Store:
         left = limit if limit is not None else 2**62
         while left > 0:
             at_once = min(left, _DELETED_AT_ONCE)
-            removal = self.database.transact(lambda connection, n=at_once: delete_first(connection, condition, n))
+            removal = self.database.transact(partial(delete_first, where=condition, limit=at_once))
             total += removal
             left -= removal.records
             if not removal.records:

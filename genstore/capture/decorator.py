@@ -19,7 +19,7 @@ Log = Callable[..., Any]
 
 
 def recorded(log: Log, function: Callable[P, R], fields: Mapping[str, Any]) -> Callable[P, R]:
-    """The function, wrapped; works for plain and for async functions, generators are logged when they end.
+    """The function, wrapped; plain or async. A stream, plain or async, is logged when it ends.
 
     A lone text argument is the prompt itself; otherwise the prompt is the arguments by name, as JSON.
     """
@@ -51,6 +51,24 @@ def recorded(log: Log, function: Callable[P, R], fields: Mapping[str, Any]) -> C
 
         return cast("Callable[P, R]", run_async)
 
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        async def run_async_generator(*args: P.args, **kwargs: P.kwargs) -> Any:
+            started, pieces = time.perf_counter(), []
+            error: BaseException | None = None
+            try:
+                async for piece in function(*args, **kwargs):
+                    pieces.append(piece)
+                    yield piece
+            except BaseException as caught:
+                error = caught
+                raise
+            finally:
+                log(**_streamed(entry, args, kwargs, started, pieces, error))
+
+        return cast("Callable[P, R]", run_async_generator)
+
     if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
@@ -65,9 +83,7 @@ def recorded(log: Log, function: Callable[P, R], fields: Mapping[str, Any]) -> C
                 error = caught
                 raise
             finally:
-                stopped = isinstance(error, GeneratorExit)
-                made = {**entry(args, kwargs, started, _joined(pieces), None if stopped else error)}
-                log(**made, **({"status": "partial"} if stopped else {}))
+                log(**_streamed(entry, args, kwargs, started, pieces, error))
 
         return cast("Callable[P, R]", run_generator)
 
@@ -85,8 +101,20 @@ def recorded(log: Log, function: Callable[P, R], fields: Mapping[str, Any]) -> C
     return run
 
 
+def _streamed(
+    entry: Callable[..., dict[str, Any]], args: Any, kwargs: Any, started: float, pieces: list[Any], error: Any
+) -> dict[str, Any]:
+    """The entry of a stream that ended; one that its reader left early is partial."""
+    if isinstance(error, GeneratorExit):
+        return {**entry(args, kwargs, started, _joined(pieces), None), "status": "partial"}
+    return entry(args, kwargs, started, _joined(pieces), error)
+
+
 def _prompt(signature: inspect.Signature, args: Any, kwargs: Any) -> Any:
-    arguments = dict(signature.bind(*args, **kwargs).arguments)
+    try:
+        arguments = dict(signature.bind(*args, **kwargs).arguments)
+    except TypeError:  # the call itself has just failed of it, and says so
+        arguments = {"args": args, "kwargs": kwargs}
     arguments.pop("self", None)
     if len(arguments) == 1 and isinstance(value := next(iter(arguments.values())), str):
         return value

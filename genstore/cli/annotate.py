@@ -48,12 +48,19 @@ def _number_or_word(value: str) -> tuple[float | None, str | None]:
 def tag(
     context: typer.Context,
     record_id: Annotated[str, typer.Argument(metavar="ID")],
-    changes: Annotated[list[str], typer.Argument(help="+name (or name) adds a tag, -name removes it.")],
+    changes: Annotated[list[str] | None, typer.Argument(help="+name (or name) adds a tag, -name removes it.")] = None,
+    adding: Annotated[list[str] | None, typer.Option("--add", help="A tag to add; may be given again.")] = None,
+    removing: Annotated[list[str] | None, typer.Option("--remove", help="A tag to remove.")] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Add and remove tags: genstore tag ID +good -draft"""
-    add = [change.removeprefix("+") for change in changes if not change.startswith("-")]
-    remove = [change[1:] for change in changes if change.startswith("-")]
+    from genstore.errors import InvalidInput
+
+    given = changes or []
+    add = [change.removeprefix("+") for change in given if not change.startswith("-")] + (adding or [])
+    remove = [change[1:] for change in given if change.startswith("-")] + (removing or [])
+    if not add and not remove:
+        raise InvalidInput("say which tags: genstore tag ID +good -draft")
     with context.obj.open(create=False) as store:
         store.tag(record_id, add, remove)
         tags = store.get(record_id).tags

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from genstore.cli import exits
 from genstore.cli.session import bars, err, index_all, out, print_json
 
 if TYPE_CHECKING:
@@ -29,7 +30,13 @@ def import_(
     output: Annotated[str | None, typer.Option(help="The field that holds the output.")] = None,
     model: Annotated[str | None, typer.Option(help="The field that names the model.")] = None,
     session: Annotated[str | None, typer.Option(help="The field that names the conversation.")] = None,
-    created_at: Annotated[str | None, typer.Option(help="The field that says when (ISO 8601).")] = None,
+    created_at: Annotated[
+        str | None, typer.Option(help="The field that says when: ISO 8601, or seconds since 1970.")
+    ] = None,
+    provider: Annotated[str | None, typer.Option(help="The field that names the provider.")] = None,
+    name: Annotated[str | None, typer.Option(help="The field that names the record.")] = None,
+    user: Annotated[str | None, typer.Option(help="The field that names the user.")] = None,
+    id_: Annotated[str | None, typer.Option("--id", help="The field with a UUID to keep as the id.")] = None,
     tag: Annotated[
         list[str] | None, typer.Option(help="A field whose value becomes a tag; may be given again.")
     ] = None,
@@ -37,6 +44,7 @@ def import_(
     only: Annotated[bool, typer.Option("--only", help="Leave out the fields that are not named here.")] = False,
     format: Annotated[str | None, typer.Option(help="jsonl or parquet; by the file's name otherwise")] = None,
     on_duplicate: Annotated[str, typer.Option(help="skip, keep or link what the store holds already")] = "skip",
+    limit: Annotated[int | None, typer.Option(min=1, help="Rows to read; all by default.")] = None,
     embed: Annotated[
         bool, typer.Option("--embed/--no-embed", help="Embed at once, or leave meaning for later.")
     ] = True,
@@ -49,14 +57,19 @@ def import_(
         prompt=prompt,
         output=output,
         model=model,
+        provider=provider,
+        name=name,
         session_id=session,
+        user_id=user,
         created_at=created_at,
+        id=id_,
         tags=tuple(tag or ()),
         metadata=tuple(metadata or ()),
         only=only,
     )
     with context.obj.open(create=True) as store:
-        report = _read_in(store, file, as_json, format=format, mapping=mapping, on_duplicate=on_duplicate)
+        options = {"format": format, "mapping": mapping, "on_duplicate": on_duplicate, "limit": limit}
+        report = _read_in(store, file, as_json, project=context.obj.project, **options)
         try:
             index_all(store, embed=embed)
         except KeyboardInterrupt:
@@ -67,6 +80,8 @@ def import_(
         print_json({**asdict(report), "pending": pending, "pending_dense": pending_dense})
     elif pending_dense:
         out.print(f"{pending_dense:,} records are found by words only so far; `genstore reindex --pending` embeds them")
+    if report.failed:
+        raise typer.Exit(exits.INVALID)
 
 
 def _read_in(store: Any, file: str, quiet: bool, **options: Any) -> ImportReport:
@@ -87,8 +102,10 @@ def _read_in(store: Any, file: str, quiet: bool, **options: Any) -> ImportReport
             raise
     for number, message in report.errors:
         err.print(f"[yellow]row {number}:[/] {escape(message)}", soft_wrap=True)
+    if report.failed > len(report.errors):
+        err.print(f"[yellow]and {report.failed - len(report.errors):,} more[/]")
     for note in report.notes:
-        err.print(f"[yellow]note:[/] {note}", soft_wrap=True)
+        err.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
     if not quiet:
         rate = report.read / report.seconds if report.seconds else 0
         out.print(
@@ -103,6 +120,7 @@ def export(
     file: Annotated[str, typer.Argument(help="Where to; .gz and .zst compress, - is standard output.")],
     format: Annotated[str | None, typer.Option(help="jsonl or parquet; by the file's name otherwise")] = None,
     where: Annotated[str | None, typer.Option("--where", "-w", help="Only what satisfies this filter.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Say what was written as JSON.")] = False,
 ) -> None:
     """Export records with scores, tags and relations; `import` brings them back unchanged."""
     with context.obj.open(create=False) as store, bars() as progress:
@@ -113,4 +131,7 @@ def export(
             format=format,
             progress=lambda done, left: progress.update(task, completed=done, total=done + left),
         )
+    if as_json and file != "-":
+        print_json({"file": file, "records": count})
+        return
     print(f"{count:,} records written to {file}", file=sys.stderr if file == "-" else sys.stdout)

@@ -42,13 +42,21 @@ class Session:
         """The store; reading verbs pass create=False and get an error that says how to make one."""
         from genstore.opening import open_store
 
-        return open_store(
+        store: Store = open_store(
             self.store, create=create, project=self.project, index=self.index, auto_index=False, **settings
         )
+        return store
+
+
+class Output(Console):
+    """Standard output; a reader that went away ends the command instead of the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
 
 
 # Piped output is read by programs and by people later: plain, and wide enough not to be cut.
-out = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, soft_wrap=not sys.stdout.isatty(), highlight=False)
+out = Output(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, soft_wrap=not sys.stdout.isatty(), highlight=False)
 err = Console(stderr=True, highlight=False)
 
 

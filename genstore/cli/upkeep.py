@@ -55,16 +55,24 @@ def reindex(
     context: typer.Context,
     embedder: Annotated[str | None, typer.Option(help="Embed everything anew with this one.")] = None,
     pending: Annotated[bool, typer.Option("--pending", help="Only finish what waits to be indexed.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Rebuild the index beside the one in use and switch; nothing is embedded again by the same embedder."""
     with context.obj.open(create=False) as store:
         if pending:
             index_all(store)
-            out.print("everything is indexed")
+            words, dense = store.pending()
+            if as_json:
+                print_json({"pending": words, "pending_dense": dense})
+            else:
+                out.print("everything is indexed")
             return
         with bars() as progress:
             task = progress.add_task("reindexing", total=None)
             store.reindex(embedder, lambda done, left: progress.update(task, completed=done, total=done + left))
+        if as_json:
+            print_json({"points": store.stats().points, "embedder": store.stats().embedder})
+            return
         out.print(f"the new index is in use: {store.stats().points:,} points")
 
 

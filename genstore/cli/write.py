@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
-from genstore.cli.session import Session, body_from, out, print_json
+from genstore.cli.session import Session, body_from, err, out, print_json
+
+if TYPE_CHECKING:
+    from genstore.store import Store
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +22,9 @@ def register(app: typer.Typer) -> None:
     app.command()(delete)
 
 
-def init(context: typer.Context) -> None:
+def init(
+    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Say it as JSON.")] = False
+) -> None:
     """Make a store, with a settings file to edit."""
     from genstore.config import TOML, template
 
@@ -26,6 +32,9 @@ def init(context: typer.Context) -> None:
     with session.open(create=True) as store:
         if store.folder is not None and not (store.folder / TOML).exists():
             (store.folder / TOML).write_text(template(), encoding="utf-8")
+        if as_json:
+            print_json({"store": str(store.folder or store.database), "records": store.count()})
+            return
         out.print(f"store ready: {store.folder or store.database}")
         out.print('next: genstore log --prompt "…" --output "…" --model …, then genstore search "…"')
 
@@ -34,8 +43,16 @@ def log(
     context: typer.Context,
     prompt: Annotated[str | None, typer.Option(help="Text; - reads standard input, @FILE a file.")] = None,
     output: Annotated[str | None, typer.Option(help="Text; - reads standard input, @FILE a file.")] = None,
-    file: Annotated[Path | None, typer.Option(help="An output that is not text: an image, a sound, any file.")] = None,
-    model: Annotated[str | None, typer.Option()] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "--image", help="An output that is not text: an image, a sound, any file.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="What made it.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Who runs the model.")] = None,
+    name: Annotated[str | None, typer.Option(help="A name for the record.")] = None,
+    kind: Annotated[str, typer.Option(help="generation, document or example")] = "generation",
+    user: Annotated[str | None, typer.Option(help="Who asked.")] = None,
+    error: Annotated[str | None, typer.Option(help="Why it failed; the status becomes error.")] = None,
+    duration_s: Annotated[float | None, typer.Option("--duration-s", help="How long it took, in seconds.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="May be given again.")] = None,
     metadata: Annotated[str | None, typer.Option(help='JSON: \'{"lang": "en"}\'')] = None,
     params: Annotated[str | None, typer.Option(help="JSON: '{\"temperature\": 0.2}'")] = None,
@@ -44,16 +61,25 @@ def log(
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Store one generation and print its id."""
+    from genstore.errors import InvalidInput
     from genstore.exchange.form import record_to_json
 
     fields: dict[str, Any] = {
         "model": model,
+        "provider": provider,
+        "name": name,
+        "kind": kind,
+        "user_id": user,
+        "error": error,
+        "duration_s": duration_s,
         "tags": tag or [],
         "metadata": _object(metadata, "--metadata"),
         "params": _object(params, "--params"),
         "session_id": session,
         "on_duplicate": on_duplicate,
     }
+    if file is not None and output is not None:
+        raise InvalidInput("--output and --file are both given; log one of them")
     made: Any = body_from(output) if output is not None else None
     if file is not None:
         made, fields["media_type"] = _file(file)
@@ -107,11 +133,8 @@ def delete(
         raise InvalidInput("say what to delete: ids, or --where with a filter")
     with context.obj.open(create=False) as store:
         if where is not None:
-            count = store.count(where)
-            if count and not yes:
-                if not sys.stdin.isatty():
-                    raise InvalidInput(f"{count:,} records satisfy the filter; pass --yes to delete them")
-                typer.confirm(f"delete {count:,} records?", abort=True, err=True)
+            if not yes:
+                _ask(store, where)
             removal = store.delete_where(where)
         else:
             removal = Removal()
@@ -125,3 +148,20 @@ def delete(
             f"deleted {removal.records:,} records, {removal.scores:,} scores, {removal.relations:,} relations, "
             f"{removal.contents:,} bodies ({removal.size_bytes:,} bytes), {removal.embeddings:,} vectors"
         )
+
+
+def _ask(store: Store, where: str) -> None:
+    """Show what would go, and go on only when told to. Raises InvalidInput where nobody can be asked."""
+    from genstore.cli.show import one_line
+    from genstore.errors import InvalidInput
+
+    count = store.count(where)
+    if not count:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidInput(f"{count:,} records satisfy the filter; pass --yes to delete them")
+    for record in store.list(where, limit=5).records:
+        err.print(Text(f"  {record.id}  {one_line(record.output_text or record.prompt_text, 60)}"))
+    if count > 5:
+        err.print(f"  and {count - 5:,} more")
+    typer.confirm(f"delete {count:,} records?", abort=True, err=True)

@@ -34,16 +34,17 @@ def export_file(
     *,
     where: Where = None,
     format: Format | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Write the records that satisfy the filter, oldest first; returns how many.
 
     target: a file, which is replaced when all is written and not before, or "-" for standard output; .gz and .zst
-    compress JSONL. format: from the suffix when None. progress is called with the number written so far.
+    compress JSONL. format: from the suffix when None. progress is called with (done, left).
     Raises InvalidInput for a format that is not known, StorageFull when the file cannot be written.
     """
     chosen = format_of(target, format)
     name = str(target) if isinstance(target, str | os.PathLike) else ""
+    total = store.count(where) if progress is not None else 0
     with jsonl.replaced(target) as raw, jsonl.compressed(raw, name if chosen == "jsonl" else "") as file:
         writer = ParquetWriter(file) if chosen == "parquet" else _LineWriter(file)
         done = 0
@@ -51,10 +52,10 @@ def export_file(
             writer.write(form)
             done += 1
             if progress is not None and done % _PAGE == 0:
-                progress(done)
+                progress(done, max(total - done, 0))
         writer.close()
     if progress is not None:
-        progress(done)
+        progress(done, 0)
     return done
 
 

@@ -10,8 +10,17 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
-from genstore.entry import build_record, build_score, checked_id, checked_moment
+from genstore.entry import (
+    build_record,
+    build_score,
+    checked_id,
+    checked_mapping,
+    checked_moment,
+    checked_name,
+    fingerprint,
+)
 from genstore.errors import InvalidInput
+from genstore.messages import hashed
 from genstore.records import ROLES, USAGE_FIELDS, Hit, Page, Part, Passage, Record, Relation, Score, SearchResult
 
 Form: TypeAlias = dict[str, Any]
@@ -133,7 +142,7 @@ def page_to_json(page: Page) -> Form:
 
 def is_own_form(row: Mapping[str, Any]) -> bool:
     """Whether a row is an exported record rather than somebody else's."""
-    return row.keys() >= set(_ALWAYS) and bool(row.keys() & {"prompt", "output"})
+    return row.keys() >= set(_ALWAYS) and all(isinstance(row.get(side, []), list) for side in ("prompt", "output"))
 
 
 def record_from_json(form: Mapping[str, Any], project: str | None = None) -> Described:
@@ -144,10 +153,13 @@ def record_from_json(form: Mapping[str, Any], project: str | None = None) -> Des
     given = {name: value for name, value in form.items() if name in _READ and value is not None}
     if project is not None:
         given["project"] = project
-    record = build_record(_parts(form, "prompt"), _parts(form, "output"), **given)
+    # The parts are put in afterwards: build_record would mark anew what repeats an earlier turn.
+    record = build_record([], [], **given)
+    prompt, output = _parts(form, "prompt"), _parts(form, "output")
     scores = tuple(_score(item) for item in _objects(form, "scores"))
     edges = tuple(_relation(record.id, item) for item in _objects(form, "relations"))
-    return Described(replace(record, scores=scores), edges, own=True)
+    record = replace(record, prompt=prompt, output=output, scores=scores)
+    return Described(replace(record, fingerprint=fingerprint(record)), edges, own="id" in given)
 
 
 def _objects(form: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
@@ -157,8 +169,8 @@ def _objects(form: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     return value
 
 
-def _parts(form: Mapping[str, Any], side: str) -> list[Part]:
-    return [_part(item, f"{side}[{number}]") for number, item in enumerate(_objects(form, side))]
+def _parts(form: Mapping[str, Any], side: str) -> tuple[Part, ...]:
+    return tuple(_part(item, f"{side}[{number}]") for number, item in enumerate(_objects(form, side)))
 
 
 def _part(form: Mapping[str, Any], where: str) -> Part:
@@ -166,25 +178,29 @@ def _part(form: Mapping[str, Any], where: str) -> Part:
         raise InvalidInput(f"{where} has no body: it was gone from the blob store when the record was exported")
     given = {name: value for name, value in form.items() if name in _PART_KEYS}
     for name, kind in _PART_TYPES.items():
-        if name in given and not isinstance(given[name], kind):
+        if name in given and type(given[name]) is not kind:
             raise InvalidInput(f"{where}.{name} is {str(given[name])[:40]!r}; it takes a {kind.__name__}")
+        if name in given and name in ("role", "type", "media_type"):
+            checked_name(given[name], f"{where}.{name}")
     if "data" in given:
         try:
             given["data"] = base64.b64decode(given["data"], validate=True)
         except (binascii.Error, ValueError, TypeError) as error:
             raise InvalidInput(f"{where}.data is not base64: {error}") from error
-    return Part(**given)
+    given["attributes"] = checked_mapping(form.get("attributes"), f"{where}.attributes")
+    return hashed(Part(**given))
 
 
 def _score(form: Mapping[str, Any]) -> Score:
     names = ("value", "label", "comment", "source", "user_id")
     given = {name: form[name] for name in names if form.get(name) is not None}
     score = build_score(str(form.get("name", "")), **given)
-    return replace(score, created_at=checked_moment(form.get("created_at")))
+    return replace(score, created_at=checked_moment(form["created_at"])) if form.get("created_at") else score
 
 
 def _relation(source_id: str, form: Mapping[str, Any]) -> Relation:
     role = form.get("role")
     if role not in ROLES:
         raise InvalidInput(f"a relation's role is {role!r}; it is one of {', '.join(ROLES)}")
-    return Relation(source_id, str(role), checked_id(form.get("target_id")), form.get("attributes") or {})
+    attributes = checked_mapping(form.get("attributes"), "a relation's attributes")
+    return Relation(source_id, str(role), checked_id(form.get("target_id")), attributes)

@@ -48,6 +48,7 @@ class ImportReport:
     """What an import did so far: read = stored + skipped + failed.
 
     errors: (line or row number, what is wrong) of the first hundred that failed. scores and relations: those added.
+    position and size: bytes of the source read and in all, 0 when unknown.
     """
 
     read: int = 0
@@ -58,12 +59,9 @@ class ImportReport:
     relations: int = 0
     errors: list[tuple[int, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    duration_s: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """How long it took; the same as duration_s."""
-        return self.duration_s
+    seconds: float = 0.0
+    position: int = 0
+    size: int = 0
 
     def fail(self, line: int, message: str) -> None:
         self.failed += 1
@@ -78,7 +76,7 @@ def import_file(
     format: Format | None = None,
     mapping: FieldMapping | Mapping[str, Any] | None = None,
     on_duplicate: OnDuplicate = "skip",
-    progress: Callable[[ImportReport, int], None] | None = None,
+    progress: Callable[[ImportReport], None] | None = None,
     limit: int | None = None,
     project: str | None = None,
 ) -> ImportReport:
@@ -86,8 +84,8 @@ def import_file(
 
     mapping: which field is what; None recognises genstore's own exports, messages, and the common names of prompt and
     output. on_duplicate: for rows whose content is there already; rows of an own export keep their ids instead and are
-    skipped by them. progress is called after each batch with the report, which goes on changing, and
-    the bytes of the source read so far (0 when unknown). limit: rows to read. project: put the records there, own exports too. A row that cannot be used is reported and passed over.
+    skipped by them. progress is called after each batch with the report, which goes on changing. limit: rows to read.
+    project: put the records there, own exports too. A row that cannot be used is reported and passed over.
     Raises InvalidInput when the mapping does not fit the file, before anything is stored; what was committed before
     any other error stays.
     """
@@ -97,17 +95,19 @@ def import_file(
     report = ImportReport()
     work = _Import(store, report, on_duplicate)
     with jsonl.opened(source) as file:
+        report.size = _size(file)
         rows = islice(_rows(file, source, format), limit)
         sample = list(islice(rows, _SAMPLE))
         usable = [row.value for row in sample if not row.problem]
         as_record = reader_for(usable, chosen, store.settings.project, project)
         for batch in _batches(chain(sample, rows), _BATCH):
             work.add(batch, as_record)
-            report.duration_s = time.monotonic() - started
+            report.seconds = time.monotonic() - started
+            report.position = _position(file)
             if progress is not None:
-                progress(report, _position(file))
+                progress(report)
     work.finish()
-    report.duration_s = time.monotonic() - started
+    report.seconds = time.monotonic() - started
     return report
 
 
@@ -235,9 +235,9 @@ def _add_scores(connection: Connection, scores: Sequence[tuple[str, Score]]) -> 
         ]
         connection.execute(insert(tables.scores), rows)
         records, indexes = tables.records, tables.indexes
-        told = select(indexes.c.id, literal("payload"), records.c.id).where(
-            indexes.c.state != "retired", records.c.id.in_({record_id for record_id, _ in chunk})
-        )
+        scored = indexes.join(records, records.c.id.in_({record_id for record_id, _ in chunk}))
+        told = select(indexes.c.id, literal("payload"), records.c.id).select_from(scored)
+        told = told.where(indexes.c.state != "retired")
         connection.execute(insert(tables.outbox).from_select(["index_id", "action", "record_id"], told))
 
 
@@ -282,6 +282,13 @@ def _seekable(file: BinaryIO) -> BinaryIO:
 
 def _name(source: Source) -> str:
     return str(source) if isinstance(source, str | Path) else "this"
+
+
+def _size(file: BinaryIO) -> int:
+    try:
+        return os.fstat(file.fileno()).st_size if file.seekable() else 0
+    except (OSError, ValueError):
+        return 0
 
 
 def _position(file: BinaryIO) -> int:

