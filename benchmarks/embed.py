@@ -13,11 +13,11 @@ import argparse
 import gzip
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import machine
 import numpy as np
 
 from genstore.embed.embedder import Embedder, resolve
@@ -30,14 +30,14 @@ MATRIX = 2048
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder with generations/alpaca_eval_dev.jsonl.gz")
-    parser.add_argument("--passages", type=int, default=400)
+    parser.add_argument("--passages", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sweep", action="store_true", help="compare batch sizes and threads of the ONNX encoder")
     given = parser.parse_args()
     texts = passages(given.data / "generations" / "alpaca_eval_dev.jsonl.gz", given.passages)
     tokens = sum(min(resolve().cutter().count(text) + 2, 256) for text in texts)
-    print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    print(f"{len(texts)} passages of real outputs, {tokens / len(texts):.0f} tokens on average")
+    print(machine.describe("onnxruntime", "torch", "transformers", "sentence-transformers"))
+    print(f"{len(texts)} passages of real outputs, {tokens / len(texts):.0f} tokens on average", flush=True)
     embedders = sweep() if given.sweep else compared()
     report(texts, tokens, embedders, given.rounds)
 
@@ -112,14 +112,6 @@ def seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

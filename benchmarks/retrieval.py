@@ -224,7 +224,7 @@ def measure_lancedb(collection: Collection, built: Built, asked: Mapping[str, As
             for point in vectors
         ],
     )
-    table.create_fts_index("text")
+    table.create_index("text", config=importlib.import_module("lancedb.index").FTS())
 
     def rank(query: str, text: str) -> Ranking:
         search = table.search(query_type="hybrid").vector(asked[query].dense).text(text).distance_type("cosine")

@@ -47,6 +47,9 @@ _DELETED_AT_ONCE = 100
 # What a search may spend on what was logged just before it: enough for an interactive use, not for an import.
 _WORDS_BUDGET_S = 1.0
 _DENSE_BUDGET_S = 0.3
+# More than this is a backlog: embedding a little of it would cost every search its budget and change nothing.
+_DENSE_SOON = 64
+_DENSE_SOON_BATCH = 4
 _LONGEST_PAGE = 10_000
 
 
@@ -384,8 +387,9 @@ class Store:
         with suppress(NotFound):
             if words_pending(pending):
                 projection.indexer.drain_words(time.monotonic() + _WORDS_BUDGET_S)
-            if dense:
-                projection.indexer.drain_dense(time.monotonic() + _DENSE_BUDGET_S)
+            if dense and pending.get("embed", 0) + pending.get("index", 0) <= _DENSE_SOON:
+                deadline = time.monotonic() + _DENSE_BUDGET_S
+                projection.indexer.drain_dense(deadline, at_once=_DENSE_SOON_BATCH, wait=False)
 
     def _index_soon(self) -> None:
         if self.settings.auto_index:

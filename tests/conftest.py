@@ -62,7 +62,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenS
         fixed = {"index": str(tmp_path / "index"), "blobs": str(tmp_path / "blobs")}
 
     def open_again(**settings: Any) -> Store:
-        store = genstore.open(target, **{**fixed, **settings})
+        store: Store = genstore.open(target, **{**fixed, **settings})
         opened.append(store)
         return store
 

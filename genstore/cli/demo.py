@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.panel import Panel
@@ -11,6 +11,7 @@ from rich.panel import Panel
 from genstore.cli.session import Session, index_all, out
 
 if TYPE_CHECKING:
+    from genstore.search.plan import Mode
     from genstore.store import Store
 
 _DEMO_STORE = "genstore-demo.store"
@@ -18,10 +19,11 @@ _MODEL = "pydoc"
 # Nine tenths of the topics; the few long ones are most of the text, and a minute is short.
 _LONGEST = 20_000
 
-_SEARCHES = (
-    ("by words", "__enter__ __exit__", None),
-    ("by meaning: none of these words need be in the text", "clean up a resource when the block is left", None),
-    ("with a filter", "how numbers are written", "tag:numbers"),
+# (title, question, filter, mode)
+_SEARCHES: tuple[tuple[str, str, str | None, Mode], ...] = (
+    ("by words alone", "__enter__ __exit__", None, "lexical"),
+    ("by meaning alone", "ask whether two things are identical", None, "dense"),
+    ("by both, with a filter", "how numbers are written", "tag:numbers", "hybrid"),
 )
 
 
@@ -29,7 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command()(demo)
 
 
-def demo(context: typer.Context, keep: Annotated[bool, typer.Option(hidden=True)] = True) -> None:
+def demo(context: typer.Context) -> None:
     """Log Python's own help texts, search them by words, by meaning and with a filter."""
     session: Session = context.obj
     session.store = session.store or _DEMO_STORE
@@ -37,8 +39,8 @@ def demo(context: typer.Context, keep: Annotated[bool, typer.Option(hidden=True)
     with session.open(create=True) as store:
         _log_topics(store)
         index_all(store)
-        for title, text, where in _SEARCHES:
-            _search(store, title, text, where)
+        for title, text, where, mode in _SEARCHES:
+            _search(store, title, text, where, mode)
         stats = store.stats()
     out.print(
         f"[bold]{stats.records:,} records, {stats.passages:,} passages[/] in {session.store}, "
@@ -72,12 +74,13 @@ def _log_topics(store: Store) -> None:
     out.print(f"logged {logged} help texts in {took:.2f} s" if logged else f"{before} help texts are logged already")
 
 
-def _search(store: Store, title: str, text: str, where: str | None) -> None:
+def _search(store: Store, title: str, text: str, where: str | None, mode: Mode) -> None:
     from genstore.cli.show import print_result
 
     started = time.monotonic()
-    result = store.search(text, where, limit=2)
+    result = store.search(text, where, mode=mode, limit=2)
     took = (time.monotonic() - started) * 1000
     command = f'genstore search "{text}"' + (f" --where {where}" if where else "")
+    command += f" --mode {mode}" if mode != "hybrid" else ""
     out.print(Panel(f"[bold]{command}[/]   [dim]{title}, {took:.0f} ms[/]", expand=False))
     print_result(result)

@@ -79,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     try:
         # Not standalone: an Exit is returned as its code, everything else is raised.
-        code = app(_shared_first(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        given = _shared_first(sys.argv[1:] if arguments is None else arguments)
+        code = app(given, prog_name="genstore", standalone_mode=False)
     except GenstoreError as error:
         _fail(str(error), exits.EXIT_CODES.get(error.code, exits.UNEXPECTED), error)
     except Exception as error:

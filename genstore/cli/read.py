@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from genstore.cli.session import out, print_json
+from genstore.cli.session import err, out, print_json
 
 Where = Annotated[str | None, typer.Option("--where", "-w", help='A filter: "model:gpt-4o score.quality>=0.8 -tag:x"')]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1)]
@@ -83,7 +83,8 @@ def list_(
         return
     print_records(page.records)
     more = f"; next page: --cursor {page.cursor}" if page.cursor else ""
-    out.print(f"[dim]{len(page.records):,} of {total:,} records{more}[/]")
+    # In a pipe standard output is records, one a line, and nothing else.
+    (out if out.is_terminal else err).print(f"[dim]{len(page.records):,} of {total:,} records{more}[/]")
 
 
 def show(

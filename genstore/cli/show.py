@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from genstore.records import Explanation, Hit, Part, Passage, Record, SearchResult
 
 _PREVIEW = 240
-_CONTROL = {number: "�" for number in range(32) if chr(number) not in "\n\t"} | {127: "�"}
+_CONTROL = {number: "�" for number in (*range(32), *range(127, 160)) if chr(number) not in "\n\t"}
 
 
 def clean(text: str) -> str:
@@ -36,7 +36,10 @@ def one_line(text: str, width: int = _PREVIEW) -> str:
 def print_result(result: SearchResult) -> None:
     """Hits, best first, and what the search could not see yet."""
     for number, hit in enumerate(result, 1):
-        out.print(_hit(number, hit))
+        if out.is_terminal:
+            out.print(Padding(Group(*_hit(number, hit)), (0, 0, 1, 0), expand=False))
+        else:
+            print("\n".join(line.plain.rstrip() for line in _hit(number, hit)), end="\n\n")
     if not result.hits:
         out.print("no hits")
     print_pending(result.pending, result.pending_dense)
@@ -50,7 +53,8 @@ def print_pending(pending: int, pending_dense: int) -> None:
         out.print(f"[yellow]not indexed yet:[/] {', '.join(waiting)}; `genstore reindex --pending` finishes it")
 
 
-def _hit(number: int, hit: Hit) -> Padding:
+def _hit(number: int, hit: Hit) -> list[Text]:
+    """A hit's lines: what it is, what was asked, the passage, why it ranks there."""
     record = hit.record
     head = Text.assemble(
         (f"{number:>2} ", "bold"),
@@ -69,7 +73,7 @@ def _hit(number: int, hit: Hit) -> Padding:
         lines.append(Text.assemble(("   > ", "dim"), (prompt, "italic")))
     lines += [_passage(passage) for passage in hit.passages[:1]]
     lines.append(Text(f"   {explained(hit.explanation)}", style="dim"))
-    return Padding(Group(*lines), (0, 0, 1, 0), expand=False)
+    return lines
 
 
 def _passage(passage: Passage) -> Text:
@@ -93,7 +97,14 @@ def explained(why: Explanation) -> str:
 
 
 def print_records(records: Iterable[Record]) -> None:
-    """One row a record."""
+    """One row a record; in a pipe, fields between tabs and nothing cut but the text."""
+    if not out.is_terminal:
+        for record in records:
+            text = one_line(record.output_text or record.prompt_text)
+            tags = " ".join(record.tags)
+            fields = (record.id, record.created_at.isoformat(), record.model or "", tags, record.status, text)
+            print("\t".join(one_line(field) for field in fields))
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, style in (("id", "dim"), ("created", "dim"), ("model", "cyan"), ("tags", "magenta"), ("", "")):
         table.add_column(name, style=style, no_wrap=name in ("id", "created"), overflow="ellipsis")

@@ -54,8 +54,8 @@ def export_file(
             if progress is not None and done % _PAGE == 0:
                 progress(done, max(total - done, 0))
         writer.close()
-    if progress is not None:
-        progress(done, 0)
+        if progress is not None:
+            progress(done, 0)
     return done
 
 

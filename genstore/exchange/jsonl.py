@@ -110,11 +110,45 @@ def _decompressed(file: BinaryIO, head: bytes) -> BinaryIO:
 
         return cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=file), _CHUNK))
     if head == ZSTD:
+        return cast("BinaryIO", io.BufferedReader(_ZstdFrames(file), _CHUNK))
+    return file
+
+
+class _ZstdFrames(io.RawIOBase):
+    """Zstandard frames one after another. zstandard's own reader takes data that breaks off for its end."""
+
+    def __init__(self, file: BinaryIO) -> None:
         import zstandard
 
-        reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False)
-        return cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", reader), _CHUNK))
-    return file
+        self._file = file
+        self._decompressor = zstandard.ZstdDecompressor()
+        self._frame = self._decompressor.decompressobj()
+        self._started = False
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            if not (data := self._next_input()):
+                if self._started:
+                    raise EOFError("the file ended before the end-of-frame marker was reached")
+                return 0
+            self._started = True
+            self._ready = memoryview(self._frame.decompress(data))
+        size = min(len(buffer), len(self._ready))
+        buffer[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
+
+    def _next_input(self) -> bytes:
+        """What to decompress next; a frame that has ended makes room for another one."""
+        left = b""
+        if self._frame.eof:
+            left = self._frame.unused_data
+            self._frame, self._started = self._decompressor.decompressobj(), False
+        return left or self._file.read(_CHUNK >> 3)
 
 
 def _zstd_error(head: bytes) -> type[Exception]:

@@ -19,6 +19,7 @@ from typing import Any
 from genstore.index.points import SparseVector
 
 _LINEAR_K = 1e6  # weight = count * (k + 1) / (count + k) is then all but the count itself
+_ROUNDS_TO_ITSELF = 500  # up to here the weight is less than a half short of the count: 500 * 499 / k
 
 _IDEOGRAPHIC = (
     "\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f"
@@ -112,8 +113,11 @@ def _split(text: str, query: bool = False) -> tuple[str, str]:
 
 
 def _counts(vector: Any) -> tuple[list[int], list[int]]:
-    gain = _LINEAR_K + 1
-    return vector.indices, [round(value * _LINEAR_K / (gain - value)) for value in vector.values]
+    weights = vector.values
+    if max(weights, default=0) > _ROUNDS_TO_ITSELF:
+        gain = _LINEAR_K + 1
+        weights = [weight * _LINEAR_K / (gain - weight) for weight in weights]
+    return vector.indices, list(map(round, weights))
 
 
 def _merged(indices: list[int], counts: list[int]) -> tuple[list[int], list[int]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WORDS_BATCH = 256
+WORDS_BATCH = 512
 DENSE_BATCH = 48
 # BM25 hardly notices a tenth; beyond it the weights are computed anew.
 _DRIFT = 0.1
@@ -79,17 +79,33 @@ class Indexer:
             if not batch or (deadline is not None and time.monotonic() >= deadline):
                 return done
 
-    def drain_dense(self, deadline: float | None = None, on_batch: Callable[[int], None] | None = None) -> int:
-        """Embed what waits for its vectors until none is left or deadline; returns how many records were done."""
+    def drain_dense(
+        self,
+        deadline: float | None = None,
+        on_batch: Callable[[int], None] | None = None,
+        *,
+        at_once: int = DENSE_BATCH,
+        wait: bool = True,
+    ) -> int:
+        """Embed what waits for its vectors until none is left or deadline; returns how many records were done.
+
+        at_once: records a batch, which is what a deadline may be overrun by. wait: False leaves the work to another
+        thread that is at it already.
+        """
+        if not self._dense_lock.acquire(blocking=wait):
+            return 0
         done = 0
-        with self._dense_lock, self._dense_turn() as ours:
-            while ours:
-                batch = self._dense_batch()
-                done += batch
-                if on_batch is not None and batch:
-                    on_batch(batch)
-                if not batch or (deadline is not None and time.monotonic() >= deadline):
-                    break
+        try:
+            with self._dense_turn() as ours:
+                while ours:
+                    batch = self._dense_batch(at_once)
+                    done += batch
+                    if on_batch is not None and batch:
+                        on_batch(batch)
+                    if not batch or (deadline is not None and time.monotonic() >= deadline):
+                        break
+        finally:
+            self._dense_lock.release()
         return done
 
     def _words_batch(self) -> int:
@@ -192,8 +208,8 @@ class Indexer:
                     self.outbox.set_average_terms(self._average)
         return self._average
 
-    def _dense_batch(self) -> int:
-        with self.outbox.claim(("embed",), DENSE_BATCH) as claim:
+    def _dense_batch(self, at_once: int) -> int:
+        with self.outbox.claim(("embed",), at_once) as claim:
             if not claim.tasks:
                 return 0
             sources = claim.sources()

@@ -144,9 +144,9 @@ def is_collision(error: BaseException) -> bool:
     return getattr(driver, "sqlstate", None) in _COLLISIONS
 
 
-def insert_once(connection: Connection, table: Any) -> Any:
+def insert_once(database: Connection | Engine, table: Any) -> Any:
     """An insert that leaves a row with the same key as it is."""
-    dialect_insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    dialect_insert = sqlite.insert if database.dialect.name == "sqlite" else postgresql.insert
     return dialect_insert(table).on_conflict_do_nothing()
 
 

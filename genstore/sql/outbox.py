@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from sqlalchemy import Connection, delete, exists, func, insert, literal, or_, select, update
 
@@ -30,6 +29,9 @@ class SqlOutbox:
         self.index_id = index_id
         self.embedder = embedder
         self.cutter = cutter
+        # For the driver itself: thousands of passages a second would each become a dictionary on the way.
+        columns = ("sha256", "cutter", "ordinal", "start_char", "end_char", "text_sha256", "terms")
+        self.keep_cuts = database.compiled(insert_once(database.engine, _passages).values(dict.fromkeys(columns)))
 
     @contextmanager
     def claim(self, actions: Sequence[Action], limit: int) -> Iterator[SqlClaim]:
@@ -144,7 +146,7 @@ class SqlClaim:
                 )
                 .order_by(_parts.c.id)
             )
-            found += [Source(*row) for row in self._connection.execute(query)]
+            found += [Source(*row) for row in self._connection.execute(query).all()]
         return found
 
     def texts(self, digests: Iterable[str]) -> dict[str, str]:
@@ -152,7 +154,7 @@ class SqlClaim:
         contents = tables.contents
         found: dict[str, str] = {}
         for chunk in chunked(digests):
-            for row in self._connection.execute(select(contents).where(contents.c.sha256.in_(chunk))):
+            for row in self._connection.execute(select(contents).where(contents.c.sha256.in_(chunk))).all():
                 try:
                     body = self._outbox.bodies.unseal(row.sha256, row.encoding, row.body)
                 except (BlobMissing, BlobCorrupt):
@@ -165,7 +167,7 @@ class SqlClaim:
         found: dict[str, list[Cut]] = {}
         for chunk in chunked(digests):
             query = select(_passages).where(_passages.c.sha256.in_(chunk), _passages.c.cutter == self._outbox.cutter)
-            for row in self._connection.execute(query.order_by(_passages.c.sha256, _passages.c.ordinal)):
+            for row in self._connection.execute(query.order_by(_passages.c.sha256, _passages.c.ordinal)).all():
                 cut = Cut(row.ordinal, row.start_char, row.end_char, row.text_sha256, row.terms)
                 found.setdefault(row.sha256, []).append(cut)
         return found
@@ -178,7 +180,7 @@ class SqlClaim:
             query = select(*columns).where(
                 _embeddings.c.text_sha256.in_(chunk), _embeddings.c.embedder == self._outbox.embedder
             )
-            found.update((row.text_sha256, row.vector) for row in self._connection.execute(query))
+            found.update((row.text_sha256, row.vector) for row in self._connection.execute(query).all())
         return found
 
     def finish(self, cuts: Mapping[str, Sequence[Cut]], to_embed: Iterable[str], done: Iterable[Task]) -> None:
@@ -214,16 +216,14 @@ class SqlClaim:
                 query = query.with_for_update(read=True, key_share=True)
             # In one order everywhere: two indexers that share texts would wait for each other.
             alive = connection.execute(query.order_by(contents.c.sha256))
-            rows: list[dict[str, Any]] = [
-                {
-                    "sha256": digest, "cutter": self._outbox.cutter, "ordinal": cut.ordinal, "start_char": cut.start,
-                    "end_char": cut.end, "text_sha256": cut.text_sha256, "terms": cut.terms,
-                }
-                for digest in alive.scalars()
+            cutter = self._outbox.cutter
+            rows = [
+                (digest, cutter, cut.ordinal, cut.start, cut.end, cut.text_sha256, cut.terms)
+                for digest in alive.scalars().all()
                 for cut in cuts[digest]
-            ]  # fmt: skip
+            ]
             if rows:
-                connection.execute(insert_once(connection, _passages), rows)
+                connection.exec_driver_sql(self._outbox.keep_cuts, rows)
 
 
 def words_pending(pending: Mapping[str, int]) -> int:

@@ -23,15 +23,20 @@ HEAD = REVISIONS[-1]
 def revision_of(connection: Connection) -> str | None:
     """The database's revision, None when it is empty. Raises NotAStore when its tables are somebody else's."""
     names = set(inspect(connection).get_table_names())
-    if "alembic_version" not in names:
-        if names:
-            listed = ", ".join(sorted(names)[:5])
-            raise NotAStore(f"{_where(connection)} holds other tables ({listed}), not a genstore store; choose another")
+    _check_tables(names, connection.engine.url.database or "the database")
+    if not names:
         return None
     found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    if "records" not in names or "outbox" not in names:
-        raise NotAStore(f"{_where(connection)} is another application's database; choose another")
     return str(found) if found else None
+
+
+def _check_tables(names: set[str], where: str) -> None:
+    """Raise NotAStore unless the tables are a store's, of whatever revision, or none."""
+    if names and "alembic_version" not in names:
+        listed = ", ".join(sorted(names)[:5])
+        raise NotAStore(f"{where} holds other tables ({listed}), not a genstore store; choose another")
+    if names and not {"records", "outbox"} <= names:
+        raise NotAStore(f"{where} is another application's database; choose another")
 
 
 def prepare(database: Database, *, upgrade: bool) -> None:
@@ -102,11 +107,11 @@ def check_file(path: Path) -> None:
         raise NotAStore(f"{path} is not a SQLite database; move it away or choose another store")
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            tables = connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            )
+            # Before the engine opens it: that alone turns another application's file to write-ahead logging.
+            _check_tables({name for (name,) in tables}, str(path))
     except sqlite3.DatabaseError as error:
         if "malformed" in str(error) or "not a database" in str(error):
             raise NotAStore(f"{path} is damaged ({error}); restore it from a backup") from error
-
-
-def _where(connection: Connection) -> str:
-    return connection.engine.url.database or "the database"

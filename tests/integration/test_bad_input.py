@@ -131,7 +131,8 @@ def test_metadata_of_any_depth_is_kept_or_refused(store: Store, kept: str) -> No
 
 
 def test_scores_that_are_no_numbers_are_refused(store: Store, kept: str) -> None:
-    for value in (math.nan, math.inf, "0.5", True):
+    values: list[Any] = [math.nan, math.inf, "0.5", True]
+    for value in values:
         refused(partial(store.score, kept, "q", value), InvalidInput, f"score 'q' is {value!r}", "label=")
     refused(lambda: store.score(kept, "q"), InvalidInput, "neither a value nor a label; pass one")
     refused(lambda: store.score(kept, "", 1), InvalidInput, "a score needs a name such as 'quality'")
@@ -167,7 +168,10 @@ def test_unknown_and_ambiguous_ids_say_what_to_do(store: Store, kept: str) -> No
 
 
 def test_a_malformed_filter_points_at_the_character(store: Store, kept: str) -> None:
-    for verb in (store.list, store.count, store.stats, store.delete_where, lambda w: store.search("a", w)):
+    verbs: list[Callable[[Any], object]] = [
+        store.list, store.count, store.stats, store.delete_where, lambda where: store.search("a", where),
+    ]  # fmt: skip
+    for verb in verbs:
         with pytest.raises(InvalidFilter) as caught:
             verb("tag:t (model:x")
         assert str(caught.value).splitlines()[1:] == ["  tag:t (model:x", "        ^"]

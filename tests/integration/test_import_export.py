@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -229,15 +230,26 @@ def test_bad_lines_are_reported_by_number_and_cost_no_other(store: Store, tmp_pa
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
-def test_compressed_data_that_breaks_off_keeps_what_came_before(
-    store: Store, tmp_path: Path, pack: Callable[[bytes], bytes]
+@pytest.mark.parametrize("lost", [1, 30])
+def test_compressed_data_that_breaks_off_is_reported_and_keeps_what_came_before(
+    tmp_path: Path, pack: Callable[[bytes], bytes], lost: int
 ) -> None:
-    rows = [{"prompt": f"{number} {'x' * 50}{number * 7919}", "output": "o"} for number in range(20_000)]
-    whole = pack("".join(json.dumps(row) + "\n" for row in rows).encode())
-    (tmp_path / "x.jsonl.gz").write_bytes(whole[: len(whole) - 30])
-    report = store.import_(tmp_path / "x.jsonl.gz", limit=25_000)
-    assert report.stored + 1 == report.read
+    texts = [hashlib.sha256(bytes([number % 256, number // 256])).hexdigest() for number in range(3_000)]
+    whole = pack("".join(json.dumps({"prompt": text, "output": "o"}) + "\n" for text in texts).encode())
+    (tmp_path / "x.jsonl").write_bytes(whole[:-lost])
+    with genstore.open(tmp_path / "a.store", auto_index=False) as store:
+        report = store.import_(tmp_path / "x.jsonl")
+        assert (report.stored, report.failed) == (report.read - 1, 1)
+        assert report.stored == store.count()
     assert "breaks off" in report.errors[-1][1]
+
+
+def test_compressed_files_put_one_behind_the_other_are_read_whole(store: Store, tmp_path: Path) -> None:
+    lines = [json.dumps(row).encode() + b"\n" for row in FOREIGN]
+    (tmp_path / "x.zst").write_bytes(b"".join(zstandard.compress(line) for line in lines))
+    (tmp_path / "x.gz").write_bytes(b"".join(gzip.compress(line) for line in lines))
+    assert store.import_(tmp_path / "x.zst", mapping=MAPPING).stored == 5
+    assert store.import_(tmp_path / "x.gz", mapping=MAPPING).skipped == 5
 
 
 def test_one_large_list_and_utf16_say_what_to_do(store: Store, tmp_path: Path) -> None:

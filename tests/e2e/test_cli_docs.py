@@ -1,0 +1,48 @@
+"""Every command in the pages about the command line is run, in the order they stand there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from genstore.cli.main import main
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+ROWS = [
+    {"instruction": "Name a river.", "output": "The Danube.", "generator": "m1", "dataset": "facts"},
+    {"instruction": "Write a haiku.", "output": "Old pond, frogs jump in.", "generator": "m2", "dataset": "verse"},
+]
+
+
+def commands(page: str) -> list[str]:
+    blocks = re.findall(r"```console\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.S)
+    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+@pytest.mark.parametrize("page", ["cli.md", "import-export.md"])
+def test_every_command_of_the_page_runs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GENSTORE_STORE", raising=False)
+    (tmp_path / "outputs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    lines = commands(page)
+    assert len(lines) >= 5
+    for line in lines:
+        with pytest.raises(SystemExit) as stopped:
+            main(shlex.split(line)[1:])
+        assert stopped.value.code == 0, f"{line}\n{capfd.readouterr().err}"
+
+
+def test_every_verb_is_described() -> None:
+    from genstore.cli.main import app
+
+    described = (DOCS / "cli.md").read_text(encoding="utf-8")
+    names = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+    assert len(names) >= 17
+    assert [name for name in names if f"`{name}" not in described] == []
