@@ -15,7 +15,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,8 +58,22 @@ class Tap:
         self._upsert(points)
 
 
-def ingest(folder: Path, items: list[dict[str, Any]]) -> tuple[float, float, list[Sequence[Point]]]:
-    """(seconds to commit, seconds to index words, the points); prints what the store then holds."""
+@dataclass(frozen=True)
+class Round:
+    """Seconds to commit and to index words, and what was indexed."""
+
+    sql_s: float
+    words_s: float
+    passages: int
+    batches: list[Sequence[Point]]
+
+    @property
+    def points(self) -> int:
+        return sum(map(len, self.batches))
+
+
+def ingest(folder: Path, items: list[dict[str, Any]]) -> Round:
+    """Store and index everything; prints what the store then holds."""
     with genstore.open(folder / "store", auto_index=False) as store:
         sql_s, ids = timed(lambda: store.log_many(items))
         report("log_many into SQL", len(ids), "records", sql_s, "to reach: 8,000")
@@ -68,30 +82,30 @@ def ingest(folder: Path, items: list[dict[str, Any]]) -> tuple[float, float, lis
         tap = Tap(projection.index)
         words_s, _ = timed(store.flush_words)
         stats = store.stats()
-        report("keyword-searchable", stats.points or 0, "points", words_s)
-        report("", stats.passages, "passages", words_s, "distinct; to reach: 4,000")
+        report("keyword-searchable", stats.points or 0, "points", words_s, "to reach: 4,000")
+        report("", stats.passages, "passages", words_s, "distinct")
         report("", len(ids), "records", words_s)
-    return sql_s, words_s, tap.batches
+    return Round(sql_s, words_s, stats.passages, tap.batches)
 
 
 def edge_alone(folder: Path, batches: list[Sequence[Point]]) -> None:
     """The same points, made and weighted already."""
     index = EdgeIndex(folder / "edge", 384)
     index.count()
-    edge_s, _ = timed(lambda: [index.upsert(batch) for batch in batches])
+
+    def upsert() -> None:
+        for batch in batches:
+            index.upsert(batch)
+
+    edge_s, _ = timed(upsert)
     report("Edge alone, the same points", sum(map(len, batches)), "points", edge_s, "the limit")
     index.close()
 
 
 def report(what: str, count: int, unit: str, seconds: float, note: str = "") -> None:
+    """One line: how many of what in how long."""
     rate = f"{count / seconds:9,.0f} {unit}/s"
     print(f"{what:30s} {count:8,} {unit:9s} in {seconds:6.2f} s   {rate:22s} {note}", flush=True)
-
-
-@contextmanager
-def scratch(folder: Path | None) -> Any:
-    with tempfile.TemporaryDirectory(prefix="genstore-ingest-", dir=folder) as name:
-        yield Path(name)
 
 
 def main() -> None:
@@ -102,18 +116,20 @@ def main() -> None:
     arguments = parser.parse_args()
     print(machine.describe("sqlalchemy", "qdrant-edge-py", "semantic-text-splitter", "tokenizers"))
     items = read_items(arguments.data)
-    rates: list[tuple[float, float]] = []
+    rounds: list[Round] = []
     for number in range(arguments.rounds):
         print(f"round {number + 1}")
-        with scratch(arguments.folder) as folder:
-            sql_s, words_s, batches = ingest(folder, items)
-            rates.append((sql_s, words_s))
-            edge_alone(folder, batches)
+        with tempfile.TemporaryDirectory(prefix="genstore-ingest-", dir=arguments.folder) as name:
+            folder = Path(name)
+            rounds.append(ingest(folder, items))
+            edge_alone(folder, rounds[-1].batches)
             sizes = {part: machine.folder_bytes(folder / "store" / part) / 1e6 for part in ("index", "blobs")}
             database = (folder / "store" / "genstore.db").stat().st_blocks * 512 / 1e6
             print(f"on disk: database {database:.0f} MB, index {sizes['index']:.0f} MB, blobs {sizes['blobs']:.0f} MB")
-    sql_s, words_s = (machine.median(values) for values in zip(*rates, strict=True))
-    print(f"medians: {len(items) / sql_s:,.0f} records/s into SQL, {len(items) / words_s:,.0f} records/s keyword-searchable")
+    sql_s = machine.median([one.sql_s for one in rounds])
+    words_s = machine.median([one.words_s for one in rounds])
+    print(f"medians: {len(items) / sql_s:,.0f} records/s into SQL; keyword-searchable", end=" ")
+    print(f"{rounds[0].points / words_s:,.0f} points/s, {rounds[0].passages / words_s:,.0f} distinct passages/s")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Retrieval: nDCG@10 of genstore's search on judged collections, beside LanceDB and Chroma on the same vectors.
 
     python benchmarks/retrieval.py --data FOLDER
-    python benchmarks/retrieval.py --data FOLDER --weights .7 .75 .8 .85 .9
+    python benchmarks/retrieval.py --data FOLDER --weights .75 .8 .85 .9 --variant 0 1.2 .75 --variant 0 .9 .4
     python benchmarks/retrieval.py --data FOLDER --precision int8 --peers none
 
 FOLDER holds a folder a collection: corpus.jsonl and queries.jsonl (_id, title, text), qrels/test.tsv (query, document,
@@ -18,8 +18,6 @@ import importlib
 import json
 import logging
 import math
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import describe
 from numpy.typing import NDArray
 
 import genstore
@@ -101,6 +100,15 @@ class Built:
     embedder: Embedder
     owners: dict[int, str]
     passages: dict[int, str]
+
+    def vectors(self, texts: Sequence[str]) -> list[Vectors]:
+        """Vectors of texts; those of the store's own passages are not computed again."""
+        known = self.index.dense_vectors(list(self.passages))
+        by_text = {self.passages[point]: vector for point, vector in known.items()}
+        missing = [text for text in dict.fromkeys(texts) if text not in by_text]
+        if missing:
+            by_text.update(zip(missing, self.embedder.encode(missing), strict=True))
+        return [by_text[text] for text in texts]
 
 
 def build_store(collection: Collection, folder: Path, precision: str) -> Built:
@@ -193,24 +201,38 @@ def ranked(
     return collection.ndcg(lambda query, _: grouped(asked[query].found, scores(asked[query].found), owners))
 
 
-def measure_whole(collection: Collection, embedder: Embedder, folder: Path) -> Figures:
-    """One vector a document, with genstore's own fusion."""
-    bm25, texts = Bm25(), list(collection.documents.values())
-    terms = [bm25.terms(text) for text in texts]
+def measure_whole(collection: Collection, built: Built, folder: Path) -> Figures:
+    hybrid, dense = measure_pieces(collection, list(collection.documents.items()), Bm25(), built, folder)
+    return {"one vector a document": hybrid, "one vector a document, dense": dense}
+
+
+def measure_variant(collection: Collection, overlap: int, k: float, b: float, built: Built, folder: Path) -> Figures:
+    """Passages that share about `overlap` tokens, words weighed with k and b."""
+    cutter = built.embedder.cutter(overlap)
+    texts = collection.documents.items()
+    pieces = [(document, text[start:end]) for document, text in texts for start, end in cutter.cut(text)]
+    hybrid, _ = measure_pieces(collection, pieces, Bm25(k, b), built, folder)
+    return {f"overlap {overlap}, BM25 k {k:g} b {b:g}": hybrid}
+
+
+def measure_pieces(
+    collection: Collection, pieces: Sequence[tuple[str, str]], bm25: Bm25, built: Built, folder: Path
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(genstore's fusion, dense alone) where documents are indexed in these (document, text) pieces."""
+    terms = [bm25.terms(text) for _, text in pieces]
     average = sum(found.length for found in terms) / len(terms)
-    vectors = embedder.encode(texts)
-    with closing(EdgeIndex(folder, embedder.dimension)) as index:
+    vectors = built.vectors([text for _, text in pieces])
+    with closing(EdgeIndex(folder, built.embedder.dimension)) as index:
         index.upsert(
             [
                 Point(number, document, bm25.weights(terms[number], average), vectors[number])
-                for number, document in enumerate(collection.documents)
+                for number, (document, _) in enumerate(pieces)
             ]
         )
-        asked = ask_all(collection, index, embedder, DEFAULTS.depth)
-    owners = dict(enumerate(collection.documents))
+        asked = ask_all(collection, index, built.embedder, DEFAULTS.depth)
+    owners = {number: document for number, (document, _) in enumerate(pieces)}
     hybrid = ranked(collection, asked, owners, lambda found: fuse("convex", found, DEFAULTS.dense_weight))
-    dense = ranked(collection, asked, owners, lambda found: [score or -1.0 for score in found.dense])
-    return {"one vector a document": hybrid, "one vector a document, dense": dense}
+    return hybrid, ranked(collection, asked, owners, lambda found: fuse("convex", found, 1.0))
 
 
 def measure_lancedb(collection: Collection, built: Built, asked: Mapping[str, Asked], folder: Path) -> Figures:
@@ -258,7 +280,9 @@ def measure(collection: Collection, folder: Path, arguments: argparse.Namespace)
     with built.store:
         figures = measure_store(collection, built)
         figures |= measure_fusions(collection, built, arguments.weights)
-        figures |= measure_whole(collection, built.embedder, folder / "whole")
+        figures |= measure_whole(collection, built, folder / "whole")
+        for number, (overlap, k, b) in enumerate(arguments.variant):
+            figures |= measure_variant(collection, int(overlap), k, b, built, folder / f"variant-{number}")
         if arguments.peers == "all":
             asked = ask_all(collection, built.index, built.embedder, DEFAULTS.depth)
             figures |= measure_lancedb(collection, built, asked, folder / "lancedb")
@@ -327,11 +351,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of the collections")
     parser.add_argument("--sets", nargs="+", default=list(TARGETS))
     parser.add_argument("--weights", nargs="*", type=float, default=[], help="other weights of dense to measure")
+    parser.add_argument(
+        "--variant", nargs=3, type=float, action="append", default=[], metavar=("OVERLAP", "K", "B"),
+        help="other passages and word weights to measure; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--precision", choices=["fp32", "int8"], default="fp32")
     parser.add_argument("--peers", choices=["all", "none"], default="all")
     arguments = parser.parse_args()
     logging.getLogger("chromadb").setLevel(logging.ERROR)
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    print(describe("qdrant-edge-py", "onnxruntime", "lancedb", "chromadb"))
     print(f"defaults: weight {DEFAULTS.dense_weight:g}, depth {DEFAULTS.depth}, BM25 k {Bm25().k:g} b {Bm25().b:g}")
     with tempfile.TemporaryDirectory(prefix="genstore-retrieval-") as folder:
         report(

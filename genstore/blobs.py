@@ -61,6 +61,8 @@ class DirectoryBlobs:
                     file.flush()
                     os.fsync(file.fileno())
             temporary.replace(path)
+            if self._sync:
+                _sync_folders(path.parent, self.folder)
         except OSError as error:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -87,6 +89,16 @@ class DirectoryBlobs:
     def _path(self, digest: str) -> Path:
         checked_digest(digest)
         return self.folder / digest[:2] / digest
+
+
+def _sync_folders(*folders: Path) -> None:
+    """Bring the folders' entries to disk: a file that was synced is lost with its name all the same."""
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 class RemoteBlobs:

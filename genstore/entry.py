@@ -29,7 +29,10 @@ _NAMES = (
 )  # fmt: skip
 _NO_MAPPING: Mapping[str, Any] = {}
 _NO_USAGE = Usage()
-_LONGEST_NAME = 1_000
+# In UTF-8: two of them fit into an entry of PostgreSQL's indexes, which takes 2,704 bytes.
+_LONGEST_NAME_BYTES = 1_000
+# Filters compare no more of a text than LEAF_CHARACTERS; two projects must differ within that.
+_LONGEST_PROJECT = 200
 
 LOG_FIELDS = frozenset(field.name for field in fields(Record)) - {"fingerprint", "duplicate_of", "scores"}
 
@@ -82,7 +85,7 @@ def build_record(
         prompt=prompt_parts,
         output=output_parts,
         kind=kind,
-        project=checked_name(project, "project") or DEFAULT_PROJECT,
+        project=checked_project(project),
         params=checked_mapping(params, "params"),
         usage=checked_usage(usage),
         duration_s=checked_number(duration_s, "duration_s"),
@@ -122,17 +125,25 @@ def checked_name(value: Any, what: str) -> str | None:
         return None
     if not isinstance(value, str):
         raise InvalidInput(f"{what} is {value!r}, a {type(value).__name__}; pass text")
-    if value.isascii() and "\0" not in value and len(value) <= _LONGEST_NAME:
+    if value.isascii() and "\0" not in value and len(value) <= _LONGEST_NAME_BYTES:
         return value
     if "\0" in value:
         raise InvalidInput(f"{what} is {value[:40]!r}: it holds a NUL character; remove it")
-    if len(value) > _LONGEST_NAME:
-        raise InvalidInput(f"{what} has {len(value):,} characters; at most {_LONGEST_NAME:,} fit, use metadata")
     try:
-        value.encode()
+        size_bytes = len(value.encode())
     except UnicodeEncodeError as error:
-        raise InvalidInput(f"{what} is {value!r}: it holds half a surrogate pair; remove it") from error
+        raise InvalidInput(f"{what} is {value[:40]!r}: it holds half a surrogate pair; remove it") from error
+    if size_bytes > _LONGEST_NAME_BYTES:
+        raise InvalidInput(f"{what} has {len(value):,} characters; {_LONGEST_NAME_BYTES:,} bytes fit, use metadata")
     return value
+
+
+def checked_project(value: Any) -> str:
+    """A project's name, the default one for None."""
+    name = checked_name(value, "project") or DEFAULT_PROJECT
+    if len(name) > _LONGEST_PROJECT:
+        raise InvalidInput(f"project has {len(name):,} characters; at most {_LONGEST_PROJECT} fit")
+    return name
 
 
 def checked_text(value: Any, what: str) -> str:

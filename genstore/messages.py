@@ -110,14 +110,22 @@ def _message_parts(message: Mapping[str, Any], default_role: str, where: str) ->
         raise InvalidInput(f"{where}.content is a {type(content).__name__}; pass text, a list of parts or null")
     if refusal := message.get("refusal"):
         yield text_part(str(refusal), role, attributes={"refusal": True})
-    for call in message.get("tool_calls") or ():
+    calls = message.get("tool_calls") or ()
+    if not isinstance(calls, Sequence):
+        raise InvalidInput(f"{where}.tool_calls is a {type(calls).__name__}; pass a list")
+    for call in calls:
         yield _tool_call(call, role, where)
+    if extra and not content:
+        # There is no part to hang them on: an older function_call, a spoken answer.
+        yield text_part(canonical_json(extra, where), role, "data", media_type="application/json")
 
 
 def _tool_call(call: Any, role: str, where: str) -> Part:
     if not isinstance(call, Mapping):
         raise InvalidInput(f"{where}.tool_calls holds a {type(call).__name__}, not an object")
     function = call.get("function") or call
+    if not isinstance(function, Mapping):
+        raise InvalidInput(f"{where}.tool_calls has the function {function!r}, not an object")
     arguments = function.get("arguments", "")
     text = arguments if isinstance(arguments, str) else canonical_json(arguments, f"{where}.tool_calls")
     attributes = {"id": call.get("id"), "name": function.get("name")}
@@ -140,6 +148,8 @@ def _content_part(item: Mapping[str, Any], role: str, where: str, extra: Mapping
         return _from_url(url, role, "image", where)
     if kind == "input_audio":
         audio = item.get("input_audio") or {}
+        if not isinstance(audio, Mapping):
+            raise InvalidInput(f"{where}.input_audio is a {type(audio).__name__}, not an object")
         data = _decoded(str(audio.get("data", "")), where)
         return data_part(data, role, f"audio/{audio.get('format', 'wav')}")
     # What we do not know is kept word for word: a new kind of content must not cost anyone a record.

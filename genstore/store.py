@@ -10,15 +10,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from genstore.blobs import Bodies
 from genstore.config import Settings
 from genstore.entry import LOG_FIELDS, build_record, build_score, checked_mapping, checked_tags
-from genstore.errors import GenstoreError, InvalidInput, NotFound, StoreError
+from genstore.errors import GenstoreError, IndexBusy, IndexUnavailable, InvalidInput, NotFound, StoreError
 from genstore.filters import EVERYTHING, All, Compare, Filter, Where, as_filter
 from genstore.messages import Content
-from genstore.records import ROLES, Page, Record, Relation, Score, SearchResult
+from genstore.records import ROLES, Hit, Page, Record, Relation, Score, SearchResult
 from genstore.search.catchup import CatchUp, drain_all
 from genstore.search.projection import Projection, Projections
 from genstore.sql import annotate, read
@@ -51,6 +51,8 @@ _DENSE_BUDGET_S = 0.3
 _DENSE_SOON = 64
 _DENSE_SOON_BATCH = 4
 _LONGEST_PAGE = 10_000
+# Between two looks at work that other processes have in hand.
+_OTHERS_S = 0.05
 
 
 class Store:
@@ -261,10 +263,12 @@ class Store:
         from genstore.search.plan import search_text
 
         plan = self._plan(where, mode=mode, limit=limit, **options)
-        projection = self._projections.active()
-        self._catch_up_briefly(projection, dense=mode != "lexical")
-        hits = search_text(self.database, self.bodies, projection, text, plan)
-        return self._result(projection, hits, mode)
+
+        def find(projection: Projection) -> tuple[Hit, ...]:
+            self._catch_up_briefly(projection, dense=mode != "lexical")
+            return search_text(self.database, self.bodies, projection, text, plan)
+
+        return self._found(find, mode)
 
     def similar(self, record_id: str, where: Where = None, *, limit: int = 10, **options: Any) -> SearchResult:
         """Records whose output (or prompt, where there is none) means about the same as this record's."""
@@ -273,10 +277,13 @@ class Store:
 
         record = self.get(record_id)
         plan = replace(self._plan(where, mode="dense", limit=limit, **options), exclude_record=record.id)
-        projection = self._projections.active()
-        self._catch_up_briefly(projection, dense=True)
-        hits = search_vector(self.database, self.bodies, projection, vector_of(record, projection.embedder), plan)
-        return self._result(projection, hits, "dense")
+
+        def find(projection: Projection) -> tuple[Hit, ...]:
+            self._catch_up_briefly(projection, dense=True)
+            vector = vector_of(record, projection.embedder)
+            return search_vector(self.database, self.bodies, projection, vector, plan)
+
+        return self._found(find, "dense")
 
     # Upkeep
 
@@ -292,6 +299,8 @@ class Store:
             done = projection.indexer.drain_words(time.monotonic() + 0.2)
             if progress is not None:
                 progress(done, left - done)
+            if not done:
+                time.sleep(_OTHERS_S)
 
     def pending(self) -> tuple[int, int]:
         """(records whose words are not indexed yet, records whose meaning is not)."""
@@ -333,6 +342,7 @@ class Store:
         if self._closed:
             return
         self._closed = True
+        self._writer.close()
         self._catch_up.stop()
         self._projections.close()
         self.database.close()
@@ -375,7 +385,25 @@ class Store:
         except TypeError as error:
             raise InvalidInput(f"search does not take {error}") from error
 
-    def _result(self, projection: Projection, hits: Any, mode: Literal["hybrid", "dense", "lexical"]) -> SearchResult:
+    def _found(self, find: Callable[[Projection], tuple[Hit, ...]], mode: Mode) -> SearchResult:
+        """What find gets from the index in use; anew when a reindex put another in its place meanwhile."""
+        self._check_open()
+        projection = self._projections.active()
+        while True:
+            hits: tuple[Hit, ...] = ()
+            failure: IndexUnavailable | None = None
+            try:
+                hits = find(projection)
+            except IndexUnavailable as error:
+                failure = error
+            looked_in, projection = projection, self._projections.active()
+            if projection is not looked_in:
+                continue
+            if failure is not None:
+                raise failure
+            return self._result(projection, hits, mode)
+
+    def _result(self, projection: Projection, hits: tuple[Hit, ...], mode: Mode) -> SearchResult:
         pending = projection.outbox.pending()
         return SearchResult(hits, mode, words_pending(pending), pending.get("embed", 0))
 
@@ -384,7 +412,8 @@ class Store:
         pending = projection.outbox.pending()
         if not pending:
             return
-        with suppress(NotFound):
+        # Busy: another process is indexing, and what is indexed can be searched meanwhile.
+        with suppress(NotFound, IndexBusy):
             if words_pending(pending):
                 projection.indexer.drain_words(time.monotonic() + _WORDS_BUDGET_S)
             if dense and pending.get("embed", 0) + pending.get("index", 0) <= _DENSE_SOON:

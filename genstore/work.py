@@ -81,13 +81,16 @@ class Outbox(Protocol):
     def pending(self) -> dict[str, int]:
         """How many tasks wait, by action."""
 
+    def average_in_use(self) -> float:
+        """The average the index's weights are computed with; 0 before the first."""
+
     def average_terms(self) -> tuple[float, float]:
         """(the average the index's weights were computed with, the real one now)."""
 
     def set_average_terms(self, average: float) -> None: ...
 
     def enqueue_all(self) -> None:
-        """Queue every record that has no index task yet."""
+        """Queue every record to be indexed anew."""
 
 
 Progress = Callable[[int, int], None]

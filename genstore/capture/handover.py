@@ -8,6 +8,7 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from genstore.errors import StoreError
@@ -74,21 +75,35 @@ class HandoverQueue:
         self._failures: list[BaseException] = []
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._putting = threading.Condition()
+        self._being_put = 0
         self._closed = False
         _open.add(self)
 
     def put(self, arguments: Mapping[str, Any]) -> Handover:
         """Hand a record over; waits while the queue is full. What the caller may change later is copied."""
-        if self._closed:
-            raise StoreError("the store is closed; open it again to log")
+        self._check_open()
         kept: dict[str, Any] = {
             key: value if isinstance(value, _PLAIN) else copy.deepcopy(value) for key, value in arguments.items()
         }
         handover = Handover(str(kept.get("id") or new_id()), kept)
-        self._queue.put(handover)
-        if self._thread is None:
-            self._start()
+        with self._putting:
+            self._check_open()
+            self._being_put += 1
+        try:
+            self._queue.put(handover)
+            if self._thread is None:
+                self._start()
+        finally:
+            with self._putting:
+                self._being_put -= 1
+                if self._closed:
+                    self._putting.notify_all()
         return handover
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed; open it again to log")
 
     def flush(self) -> None:
         """Wait until everything handed over is written. Raises the first failure since the last flush."""
@@ -102,9 +117,12 @@ class HandoverQueue:
 
     def close(self) -> None:
         """Flush and end the thread."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._putting:
+            if self._closed:
+                return
+            self._closed = True
+            # A caller that waits for room would otherwise put its record behind the end.
+            self._putting.wait_for(lambda: not self._being_put)
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
@@ -149,5 +167,6 @@ _open: weakref.WeakSet[HandoverQueue] = weakref.WeakSet()
 
 @atexit.register
 def _flush_all() -> None:
-    for waiting in list(_open):
-        waiting.close()
+    with ExitStack() as all_of_them:  # one that fails must not keep the others from being written
+        for waiting in list(_open):
+            all_of_them.callback(waiting.close)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genstore.filters import leaves
@@ -63,7 +63,6 @@ class Indexer:
         self._dense_turn = dense_turn
         self._words_lock = threading.Lock()
         self._dense_lock = threading.Lock()
-        self._average = 0.0
         self._kept_terms: dict[str, Terms] = {}
 
     def drain_words(self, deadline: float | None = None) -> int:
@@ -73,8 +72,8 @@ class Indexer:
         """
         done = 0
         while True:
-            with self._words_lock:
-                batch = self._words_batch()
+            with _held(self._words_lock, deadline) as ours:
+                batch = self._words_batch() if ours else 0
             done += batch
             if not batch or (deadline is not None and time.monotonic() >= deadline):
                 return done
@@ -199,14 +198,15 @@ class Indexer:
 
     def _average_terms(self, batch: Iterable[Sequence[Terms]]) -> float:
         """The average length that weights are computed with; the first batch decides, `reweigh` corrects."""
-        if not self._average:
-            self._average, real = self.outbox.average_terms()
-            if not self._average:
-                lengths = [found.length for passages in batch for found in passages]
-                self._average = real or (sum(lengths) / len(lengths) if lengths else 0.0)
-                if self._average:
-                    self.outbox.set_average_terms(self._average)
-        return self._average
+        # Asked for each time: another process may have begun to reweigh, and its records may fall to this one.
+        if average := self.outbox.average_in_use():
+            return average
+        _, real = self.outbox.average_terms()
+        lengths = [found.length for passages in batch for found in passages]
+        average = real or (sum(lengths) / len(lengths) if lengths else 0.0)
+        if average:
+            self.outbox.set_average_terms(average)
+        return average
 
     def _dense_batch(self, at_once: int) -> int:
         with self.outbox.claim(("embed",), at_once) as claim:
@@ -255,15 +255,27 @@ class Indexer:
             self.reweigh(real)
         optimised = self.index.wants_optimising()
         if optimised:
-            self.index.optimise()
+            # It keeps writes from the index for as long; with the locks ours, who has a deadline does not wait for it.
+            with self._dense_lock, self._words_lock:
+                self.index.optimise()
         return drifted or optimised
 
     def reweigh(self, average: float) -> None:
         """Compute all BM25 weights anew: every record is queued, so that a crash in between costs nothing."""
         with self._words_lock:
-            self._average = average
             self.outbox.set_average_terms(average)
             self.outbox.enqueue_all()
+
+
+@contextmanager
+def _held(lock: threading.Lock, deadline: float | None) -> Iterator[bool]:
+    """Hold the lock, unless it stays taken until time.monotonic() reaches the deadline; whether we hold it."""
+    ours = lock.acquire(timeout=-1 if deadline is None else max(0.0, deadline - time.monotonic()))
+    try:
+        yield ours
+    finally:
+        if ours:
+            lock.release()
 
 
 def pack(vector: NDArray[np.float32]) -> bytes:

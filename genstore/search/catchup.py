@@ -39,10 +39,11 @@ class CatchUp:
         if self._thread is None or not self._thread.is_alive():
             with self._lock:
                 if (self._thread is None or not self._thread.is_alive()) and not self._stopping.is_set():
-                    self._thread = threading.Thread(target=self._run, name="genstore-index", daemon=True)
+                    thread = threading.Thread(target=self._run, name="genstore-index", daemon=True)
                     # At the interpreter's end no thread can begin; the outbox keeps the work for the next process.
                     with suppress(RuntimeError):
-                        self._thread.start()
+                        thread.start()
+                        self._thread = thread
 
     def stop(self) -> None:
         """Finish the batch in hand and end; what is left waits in the outbox for the next process."""

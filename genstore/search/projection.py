@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +74,7 @@ class Projections:
         if info is None:
             name, dimension, cutter = self.described(self._wanted())
             with self._database.write() as connection:
+                indexes.lock(connection)
                 if indexes.find(connection, "active") is None:
                     indexes.create(connection, "active", name, dimension, cutter)
         elif self._settings.embedder is not None or self._settings.precision != "fp32":
@@ -197,9 +198,14 @@ def _wait_for(path: Path | None, timeout_s: float) -> Iterator[bool]:
     from genstore.index.lease import FileLock
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    if not lock.acquire(time.monotonic() + timeout_s):
-        raise IndexBusy(f"{path} is held by process {lock.holder()}; waited {timeout_s:g} s for it")
+    # Whoever waits stands in a queue of one: a process that takes the lock batch after batch would starve the others.
+    queue, lock = FileLock(path.with_suffix(".queue")), FileLock(path)
+    deadline = time.monotonic() + timeout_s
+    try:
+        if not queue.acquire(deadline) or not lock.acquire(deadline):
+            raise IndexBusy(f"{path} is held by process {lock.holder()}; waited {timeout_s:g} s for it")
+    finally:
+        queue.release()
     try:
         yield True
     finally:
@@ -209,8 +215,10 @@ def _wait_for(path: Path | None, timeout_s: float) -> Iterator[bool]:
 @contextmanager
 def _if_free(path: Path | None) -> Iterator[bool]:
     """Hold the lock file at path if nobody does; whether we hold it."""
-    try:
-        with _wait_for(path, 0.0):
-            yield True
-    except IndexBusy:
-        yield False
+    with ExitStack() as held:
+        try:
+            held.enter_context(_wait_for(path, 0.0))
+        except IndexBusy:
+            yield False
+            return
+        yield True

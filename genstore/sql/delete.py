@@ -44,12 +44,12 @@ def delete_record(connection: Connection, record_id: str) -> Removal:
     found = connection.execute(delete(tables.records).where(tables.records.c.id == record_id)).rowcount
     if not found:
         return Removal()
-    outbox = tables.outbox
-    connection.execute(delete(outbox).where(outbox.c.record_id == record_id))
+    # What waits for the record in the outbox stays and comes to nothing in its turn: an indexer may hold those rows
+    # for as long as it embeds.
     enqueue(connection, "delete", record_id)
     for heir in heirs:
         enqueue(connection, "index", heir)
-    contents, embeddings, size_bytes = _delete_orphans(connection, digests)
+    contents, embeddings, size_bytes = delete_orphans(connection, digests)
     return Removal(1, scores, relations, contents, embeddings, size_bytes)
 
 
@@ -75,10 +75,13 @@ def _heirs(connection: Connection, record_id: str, digests: list[str]) -> list[s
     return sorted(found)
 
 
-def _delete_orphans(connection: Connection, digests: list[str]) -> tuple[int, int, int]:
+def delete_orphans(connection: Connection, digests: list[str]) -> tuple[int, int, int]:
     """Delete the bodies among digests that no part names; (contents, embeddings, bytes) that went."""
     contents = embeddings = size_bytes = 0
-    for chunk in chunked(digests):
+    for chunk in chunked(sorted(digests)):
+        # PostgreSQL: of two deletions at once each would see the other's parts, and both leave the body behind.
+        shared = select(_contents.c.sha256).where(_contents.c.sha256.in_(chunk)).order_by(_contents.c.sha256)
+        connection.execute(shared.with_for_update(key_share=True)).all()
         orphan = _contents.c.sha256.in_(chunk) & ~exists().where(_parts.c.sha256 == _contents.c.sha256)
         rows = connection.execute(
             select(_contents.c.sha256, _contents.c.size_bytes, _contents.c.body.is_(None).label("blob")).where(orphan)

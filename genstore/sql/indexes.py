@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, insert, literal, select, update
+from sqlalchemy import Connection, delete, insert, literal, select, text, update
 
 from genstore.records import to_microseconds
 from genstore.sql import tables
@@ -30,8 +30,17 @@ def find(connection: Connection, state: str) -> IndexInfo | None:
     return IndexInfo(*row) if row else None
 
 
+def lock(connection: Connection) -> None:
+    """Keep everyone from the outbox until the transaction ends; SQLite's write transactions are alone anyway.
+
+    Without it a record whose transaction began before a new index's and ends after it would be in neither's view.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("LOCK TABLE outbox IN SHARE ROW EXCLUSIVE MODE"))
+
+
 def create(connection: Connection, state: str, embedder: str, dimension: int, cutter: str) -> IndexInfo:
-    """A new index with every record of the store in its queue."""
+    """A new index with every record of the store in its queue. The caller holds `lock`."""
     created = connection.execute(
         insert(_indexes).values(
             state=state,

@@ -71,15 +71,19 @@ class SqlOutbox:
         return [Task(row.id, row.action, row.record_id) for row in connection.execute(query)]
 
     def keep_embeddings(self, vectors: Mapping[str, bytes]) -> None:
-        """Store vectors; one that another indexer stored first stays."""
-        if not vectors:
-            return
-        rows = [
-            {"text_sha256": digest, "embedder": self.embedder, "vector": vector}
-            for digest, vector in sorted(vectors.items())
-        ]
+        """Store vectors; one that another indexer stored first stays.
+
+        What was deleted while it was embedded is left out: nothing would ever delete its vector.
+        """
         with self.database.write() as connection:
-            connection.execute(insert_once(connection, _embeddings), rows)
+            for chunk in chunked(sorted(vectors)):
+                query = select(_passages.c.text_sha256).where(_passages.c.text_sha256.in_(chunk)).distinct()
+                rows = [
+                    {"text_sha256": digest, "embedder": self.embedder, "vector": vectors[digest]}
+                    for digest in sorted(connection.execute(query).scalars())
+                ]
+                if rows:
+                    connection.execute(insert_once(connection, _embeddings), rows)
 
     def pending(self) -> dict[str, int]:
         """How many tasks wait, by action."""
@@ -87,12 +91,19 @@ class SqlOutbox:
         with self.database.read() as connection:
             return {action: int(count) for action, count in connection.execute(query.group_by(_outbox.c.action))}
 
+    def average_in_use(self) -> float:
+        """The average the index's weights are computed with; 0 before the first."""
+        with self.database.read() as connection:
+            return float(
+                connection.scalar(select(_indexes.c.average_terms).where(_indexes.c.id == self.index_id)) or 0
+            )
+
     def average_terms(self) -> tuple[float, float]:
         """(the average the index's weights were computed with, the real one now)."""
+        used = self.average_in_use()
         with self.database.read() as connection:
-            used = connection.scalar(select(_indexes.c.average_terms).where(_indexes.c.id == self.index_id))
             real = connection.scalar(select(func.avg(_passages.c.terms)).where(_passages.c.cutter == self.cutter))
-        return float(used or 0), float(real or 0)
+        return used, float(real or 0)
 
     def set_average_terms(self, average: float) -> None:
         """Note the average that weights are computed with from now on."""

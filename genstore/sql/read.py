@@ -19,6 +19,7 @@ from genstore.sql.rows import build_part, build_record, build_relation, build_sc
 T = TypeVar("T")
 
 _ID = re.compile(r"[0-9a-f-]{1,36}\Z")
+_CURSOR = re.compile(r"(-?[0-9]{1,18})~([0-9a-f-]{36})\Z")
 
 # SQLite takes 32,766 variables a statement; shorter lists keep the planner on the index.
 CHUNK = 500
@@ -97,7 +98,10 @@ def resolve(connection: Connection, prefix: str, project: str | None) -> str:
     if not _ID.match(wanted):
         raise NotFound(f"{prefix!r} is not an id: those look like {new_id()}; `genstore list` shows them")
     # Bounds in full length: whatever the database's collation, digits come before letters.
-    query = select(_records.c.id).where(_records.c.id.between(_padded(wanted, "0"), _padded(wanted, "f")))
+    query = select(_records.c.id).where(
+        _records.c.id.between(_padded(wanted, "0"), _padded(wanted, "f")),
+        func.substr(_records.c.id, 1, len(wanted)) == wanted,  # some collations pass over hyphens
+    )
     if project is not None:
         query = query.where(_records.c.project == project)
     found = [row.id for row in connection.execute(query.order_by(_records.c.id).limit(3))]
@@ -137,11 +141,10 @@ def page(
 
 
 def _parsed_cursor(cursor: str) -> tuple[int, str]:
-    at, _, last = cursor.partition("~")
-    try:
-        return int(at), last
-    except ValueError as error:
-        raise InvalidInput(f"{cursor!r} is not a cursor; pass the one the page before gave") from error
+    found = _CURSOR.match(cursor) if isinstance(cursor, str) else None
+    if found is None:
+        raise InvalidInput(f"{cursor!r} is not a cursor; pass the one the page before gave")
+    return int(found[1]), found[2]
 
 
 def count(connection: Connection, where: ColumnElement[bool]) -> int:

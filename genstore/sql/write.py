@@ -59,6 +59,7 @@ class _Call:
 
     entries: Sequence[Entry]
     error: BaseException | None = None
+    committed: bool = False
     done: bool = False  # a flag, not an Event: who waits does so for its turn, and an Event costs 4 us
 
 
@@ -75,6 +76,7 @@ class Writer:
         self._statements = _Statements(database)
         self._waiting: deque[_Call] = deque()
         self._turn = threading.Lock()
+        self._closed = False
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Commit the entries in one transaction, or raise what kept them from being committed."""
@@ -88,6 +90,11 @@ class Writer:
         calls = [_Call([entry]) for entry in entries]
         self._commit_through(calls)
         return [call.error for call in calls]
+
+    def close(self) -> None:
+        """Let the commit in progress end; what comes later is refused."""
+        with self._turn:
+            self._closed = True
 
     def _commit_through(self, calls: Sequence[_Call]) -> None:
         """Get in line; return when the last of the calls was dealt with."""
@@ -107,12 +114,19 @@ class Writer:
             self._commit_calls(calls)
         finally:
             for call in calls:
+                if not call.committed and call.error is None:
+                    # Cut short (Ctrl-C, the database lost half-way): silence would be taken for a commit.
+                    call.error = StoreError("the write was cut short before its commit; log it again")
                 call.done = True
 
     def _commit_calls(self, calls: Sequence[_Call]) -> None:
         """Commit all at once; when a record of one call is refused, each call alone, so that it costs no other."""
         try:
+            if self._closed:
+                raise StoreError("the store is closed; open it again")
             self._commit_anew([entry for call in calls for entry in call.entries])
+            for call in calls:
+                call.committed = True
         except BaseException as error:
             if len(calls) > 1 and _is_refusal(error):
                 for call in calls:

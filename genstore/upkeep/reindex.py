@@ -19,6 +19,7 @@ def reindex(
     discard_retired(database, projections)
     name, dimension, cutter = projections.described(embedder or projections.active().info.embedder)
     with database.write() as connection:
+        indexes.lock(connection)
         started = indexes.find(connection, "building")
         if started is not None and started.embedder != name:
             indexes.retire(connection, started.id)

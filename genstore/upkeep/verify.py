@@ -13,7 +13,7 @@ from genstore.identity import sha256
 from genstore.index.points import part_of, point_id
 from genstore.search.projection import Projection
 from genstore.sql import tables
-from genstore.sql.delete import sweep
+from genstore.sql.delete import delete_orphans, sweep
 from genstore.sql.engine import Database
 from genstore.sql.outbox import SqlClaim
 from genstore.sql.read import chunked
@@ -206,10 +206,9 @@ def _repair(
             )
             connection.execute(insert(_outbox).from_select(["index_id", "action", "record_id"], ids))
         unused = [found.what.rsplit(" ", 1)[-1] for found in findings.differences if found.kind == "unused_body"]
-        for chunk in chunked(unused):
-            connection.execute(_contents.delete().where(_contents.c.sha256.in_(chunk)))
+        delete_orphans(connection, unused)
         marked = set(connection.execute(select(tables.garbage.c.sha256)).scalars())
-        for digest in {*unused, *unnamed} - marked:
+        for digest in set(unnamed) - marked:
             connection.execute(insert(tables.garbage).values(sha256=digest))
     if bodies.blobs is not None:
         sweep(database, bodies.blobs)

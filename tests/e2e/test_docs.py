@@ -16,11 +16,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-OUTPUTS = [
-    {"instruction": "Split a bill of 90 among three.", "output": "Each pays 30.", "generator": "gpt-4o", "dataset": "maths"},
-    {"instruction": "Name a river.", "output": "The Danube.", "generator": "gpt-4o-mini", "dataset": "facts"},
-    {"instruction": "Write a haiku.", "output": "Old pond, frogs jump in.", "generator": "claude-3", "dataset": "verse"},
-]  # fmt: skip
+ROWS = (
+    ("Split a bill of 90 among three.", "Each pays 30.", "gpt-4o", "maths"),
+    ("Name a river.", "The Danube.", "gpt-4o-mini", "facts"),
+    ("Write a haiku.", "Old pond, frogs jump in.", "claude-3", "verse"),
+)
+OUTPUTS = [dict(zip(("instruction", "output", "generator", "dataset"), row, strict=True)) for row in ROWS]
 
 
 def blocks(language: str) -> list[str]:
