@@ -91,6 +91,8 @@ def _checked(name: str, value: Any, source: str) -> Any:
     """The value in its setting's type; text, as the environment has it, is converted."""
     kinds = get_args(_TYPES[name]) if get_origin(_TYPES[name]) in (Union, types.UnionType) else (_TYPES[name],)
     kind = kinds[0]
+    if value == "" and types.NoneType in kinds:  # how a compose file or the template says that nothing is set
+        return None
     try:
         if kind is bool:
             converted: Any = _truth(value)
@@ -109,7 +111,7 @@ def _checked(name: str, value: Any, source: str) -> Any:
         raise InvalidInput(f"{name} is {value!r} in {source}; it is one of {', '.join(choices)}")
     if name == "dense_weight" and not 0 <= converted <= 1:
         raise InvalidInput(f"dense_weight is {value!r} in {source}; it lies between 0 and 1")
-    if kind in (int, float) and name != "dense_weight" and converted <= 0:
+    if kind in (int, float) and name != "dense_weight" and not converted > 0:
         raise InvalidInput(f"{name} is {value!r} in {source}; it is greater than 0")
     return converted
 

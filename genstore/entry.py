@@ -58,10 +58,10 @@ def build_record(
     **names: str | None,
 ) -> Record:
     """A record ready to be written. Raises InvalidInput naming the argument, its value and what to pass instead."""
-    if prompt is None and output is None:
-        raise InvalidInput("nothing to log: pass a prompt, an output or both (an empty text counts)")
     if unknown := names.keys() - set(_NAMES):
         raise InvalidInput(f"unknown field {sorted(unknown)[0]!r}; put your own fields into metadata={{…}}")
+    if prompt is None and output is None:
+        raise InvalidInput("nothing to log: pass a prompt, an output or both (an empty text counts)")
     if kind not in KINDS:
         raise InvalidInput(f"kind is {kind!r}; it is one of {', '.join(KINDS)}")
     status = status or ("error" if error else "ok")
@@ -134,7 +134,8 @@ def checked_name(value: Any, what: str) -> str | None:
     except UnicodeEncodeError as error:
         raise InvalidInput(f"{what} is {value[:40]!r}: it holds half a surrogate pair; remove it") from error
     if size_bytes > _LONGEST_NAME_BYTES:
-        raise InvalidInput(f"{what} has {len(value):,} characters; {_LONGEST_NAME_BYTES:,} bytes fit, use metadata")
+        characters = f"{len(value):,} characters"
+        raise InvalidInput(f"{what} has {characters}; at most {_LONGEST_NAME_BYTES:,} fit (UTF-8 bytes), use metadata")
     return value
 
 

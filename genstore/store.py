@@ -43,12 +43,15 @@ R = TypeVar("R")
 _log = logging.getLogger("genstore")
 
 _BATCH = 500
+_SEARCH_OPTIONS = ("mode", "limit", "depth", "fusion", "dense_weight", "side")
 _DELETED_AT_ONCE = 100
 # What a search may spend on what was logged just before it: enough for an interactive use, not for an import.
 _WORDS_BUDGET_S = 1.0
+# A few records just logged must be found, also when the index has first to be made or another process is at it.
+_FEW_BUDGET_S = 10.0
 _DENSE_BUDGET_S = 0.3
 # More than this is a backlog: embedding a little of it would cost every search its budget and change nothing.
-_DENSE_SOON = 64
+_SOON = 64
 _DENSE_SOON_BATCH = 4
 _LONGEST_PAGE = 10_000
 # Between two looks at work that other processes have in hand.
@@ -380,10 +383,9 @@ class Store:
         settings = self.settings
         defaults = {"depth": settings.depth, "fusion": settings.fusion, "dense_weight": settings.dense_weight}
         given = {name: value for name, value in options.items() if value is not None}
-        try:
-            return Plan(project=settings.project, where=as_filter(where), **{**defaults, **given})
-        except TypeError as error:
-            raise InvalidInput(f"search does not take {error}") from error
+        if unknown := given.keys() - set(_SEARCH_OPTIONS):
+            raise InvalidInput(f"search does not take {sorted(unknown)[0]!r}; it takes {', '.join(_SEARCH_OPTIONS)}")
+        return Plan(project=settings.project, where=as_filter(where), **{**defaults, **given})
 
     def _found(self, find: Callable[[Projection], tuple[Hit, ...]], mode: Mode) -> SearchResult:
         """What find gets from the index in use; anew when a reindex put another in its place meanwhile."""
@@ -415,8 +417,9 @@ class Store:
         # Busy: another process is indexing, and what is indexed can be searched meanwhile.
         with suppress(NotFound, IndexBusy):
             if words_pending(pending):
-                projection.indexer.drain_words(time.monotonic() + _WORDS_BUDGET_S)
-            if dense and pending.get("embed", 0) + pending.get("index", 0) <= _DENSE_SOON:
+                soon = words_pending(pending) <= _SOON
+                projection.indexer.drain_words(time.monotonic() + (_FEW_BUDGET_S if soon else _WORDS_BUDGET_S))
+            if dense and pending.get("embed", 0) + pending.get("index", 0) <= _SOON:
                 deadline = time.monotonic() + _DENSE_BUDGET_S
                 projection.indexer.drain_dense(deadline, at_once=_DENSE_SOON_BATCH, wait=False)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from genstore.cli.session import out, print_json
 
 
 def register(app: typer.Typer) -> None:
     app.command(context_settings={"ignore_unknown_options": True})(score)
-    app.command(context_settings={"ignore_unknown_options": True})(tag)
+    # No -h here: "-hot" removes the tag "hot".
+    app.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})(tag)
 
 
 def score(
@@ -26,6 +28,7 @@ def score(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Judge a record: genstore score ID quality 0.8"""
+    from genstore.cli.show import clean
     from genstore.exchange.form import score_to_json
 
     number, word = _number_or_word(value)
@@ -35,7 +38,7 @@ def score(
     if as_json:
         print_json(score_to_json(made))
     else:
-        out.print(f"{made.name}: {made.label or ''}{'' if made.value is None else made.value}")
+        out.print(Text(clean(f"{made.name}: {made.label or ''}{'' if made.value is None else made.value}")))
 
 
 def _number_or_word(value: str) -> tuple[float | None, str | None]:
@@ -54,6 +57,7 @@ def tag(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Add and remove tags: genstore tag ID +good -draft"""
+    from genstore.cli.show import clean
     from genstore.errors import InvalidInput
 
     given = changes or []
@@ -68,4 +72,4 @@ def tag(
     if as_json:
         print_json({"tags": list(tags)})
     else:
-        out.print(" ".join(tags) or "no tags")
+        out.print(Text(clean(" ".join(tags)) or "no tags"))

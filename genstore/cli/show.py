@@ -107,7 +107,8 @@ def print_records(records: Iterable[Record]) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, style in (("id", "dim"), ("created", "dim"), ("model", "cyan"), ("tags", "magenta"), ("", "")):
-        table.add_column(name, style=style, no_wrap=name in ("id", "created"), overflow="ellipsis")
+        width = {"id": 36, "created": 16}.get(name)
+        table.add_column(name, style=style, no_wrap=True, overflow="ellipsis", min_width=width, max_width=width or 28)
     table.add_column("output", overflow="ellipsis", no_wrap=True, ratio=1)
     for record in records:
         table.add_row(
@@ -130,9 +131,16 @@ def print_record(record: Record) -> None:
     for side, parts in (("prompt", record.prompt), ("output", record.output)):
         for part in parts:
             out.print(
-                Rule(Text(f"{side} · {part.role}" + ("" if part.type == "text" else f" · {part.type}")), align="left")
+                Rule(
+                    Text(clean(f"{side} · {part.role}" + ("" if part.type == "text" else f" · {part.type}"))),
+                    align="left",
+                )
             )
             out.print(_part(part))
+
+
+def _heading(side: str, part: Part) -> str:
+    return f"{side} · {part.role}" + ("" if part.type == "text" else f" · {part.type}")
 
 
 def _facts(record: Record) -> Sequence[tuple[str, object]]:

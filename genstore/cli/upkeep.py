@@ -6,7 +6,9 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from genstore.cli import exits
 from genstore.cli.session import bars, index_all, out, print_json
@@ -25,7 +27,7 @@ def stats(
     as_json: Json = False,
 ) -> None:
     """What the store holds."""
-    from genstore.cli.show import print_pending
+    from genstore.cli.show import clean, print_pending
 
     with context.obj.open(create=False) as store:
         found = store.stats(where)
@@ -46,7 +48,7 @@ def stats(
         table.add_row(f"[bold]{name}[/]", value)
     for name, counts in (("kind", found.by_kind), ("status", found.by_status), ("model", found.by_model)):
         for number, (value, count) in enumerate(counts.items()):
-            table.add_row(f"[bold]{name}[/]" if not number else "", f"{count:>9,}  {value}")
+            table.add_row(f"[bold]{name}[/]" if not number else "", Text(f"{count:>9,}  {clean(value)}"))
     out.print(table)
     print_pending(found.pending, found.pending_dense)
 
@@ -82,6 +84,8 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Compare SQL, index and blobs; list every difference. Exit code 7 when there are any."""
+    from genstore.cli.show import clean
+
     with context.obj.open(create=False) as store:
         found = store.verify(repair=repair)
     if as_json:
@@ -89,7 +93,7 @@ def verify(
     else:
         for difference in found.differences:
             owner = f" [dim](record {difference.record_id})[/]" if difference.record_id else ""
-            out.print(f"[yellow]{difference.kind}[/] {difference.what}{owner}")
+            out.print(f"[yellow]{difference.kind}[/] {escape(clean(difference.what))}{owner}")
         for note in found.notes:
             out.print(f"[dim]note: {note}[/]")
         state = "no differences" if not found.differences else f"{len(found.differences):,} differences"

@@ -129,6 +129,8 @@ def delete(
     from genstore.errors import InvalidInput
     from genstore.sql.delete import Removal
 
+    if where is not None and not where.strip():
+        raise InvalidInput("--where is empty, which is everything; say what to delete, such as --where 'tag:draft'")
     if bool(ids) == (where is not None):
         raise InvalidInput("say what to delete: ids, or --where with a filter")
     with context.obj.open(create=False) as store:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _TOKENS = 256
 _SPECIAL = 2  # [CLS] and [SEP]
 _SLAB = 4096  # texts tokenized and sorted together: enough for even batches, little memory
-DEFAULT_BATCH_TOKENS = 1024
+DEFAULT_BATCH_TOKENS = 512  # what one layer makes of it, 3 MiB, stays near the cores
 
 
 class OnnxEmbedder:

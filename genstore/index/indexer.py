@@ -49,10 +49,11 @@ class Indexer:
         encoder: Callable[[], Encoder],
         *,
         bm25: Bm25 | None = None,
-        words_turn: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        words_turn: Callable[[float | None], AbstractContextManager[Any]] = nullcontext,
         dense_turn: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(True),
     ) -> None:
-        """words_turn keeps other processes from the index while a batch is written; dense_turn says whether this
+        """words_turn keeps other processes from the index while a batch is written, and raises IndexBusy when it is
+        not to be had by the deadline it is given; dense_turn says whether this
         process may embed now (in the embedded deployment one does, or all would embed the same texts)."""
         self.outbox = outbox
         self.index = index
@@ -73,7 +74,7 @@ class Indexer:
         done = 0
         while True:
             with _held(self._words_lock, deadline) as ours:
-                batch = self._words_batch() if ours else 0
+                batch = self._words_batch(deadline) if ours else 0
             done += batch
             if not batch or (deadline is not None and time.monotonic() >= deadline):
                 return done
@@ -85,11 +86,12 @@ class Indexer:
         *,
         at_once: int = DENSE_BATCH,
         wait: bool = True,
+        until: Callable[[], bool] = lambda: False,
     ) -> int:
         """Embed what waits for its vectors until none is left or deadline; returns how many records were done.
 
         at_once: records a batch, which is what a deadline may be overrun by. wait: False leaves the work to another
-        thread that is at it already.
+        thread that is at it already. until: asked after each batch whether to stop.
         """
         if not self._dense_lock.acquire(blocking=wait):
             return 0
@@ -101,14 +103,14 @@ class Indexer:
                     done += batch
                     if on_batch is not None and batch:
                         on_batch(batch)
-                    if not batch or (deadline is not None and time.monotonic() >= deadline):
+                    if not batch or until() or (deadline is not None and time.monotonic() >= deadline):
                         break
         finally:
             self._dense_lock.release()
         return done
 
-    def _words_batch(self) -> int:
-        with self._words_turn(), self.outbox.claim(WORDS, WORDS_BATCH) as claim:
+    def _words_batch(self, deadline: float | None) -> int:
+        with self._words_turn(deadline), self.outbox.claim(WORDS, WORDS_BATCH) as claim:
             if not claim.tasks:
                 return 0
             self._delete_gone(claim)
@@ -228,7 +230,7 @@ class Indexer:
             if places:
                 import numpy as np
 
-                with self._words_turn():
+                with self._words_turn(None):
                     stacked = np.stack([unpack(vector) for _, vector in places])
                     self.index.set_dense([point for point, _ in places], stacked)
             claim.finish({}, (), claim.tasks)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
-from genstore.errors import GenstoreError
+from genstore.errors import GenstoreError, IndexBusy
 from genstore.search.projection import Projection, Projections
 
 _log = logging.getLogger("genstore.index")
@@ -21,8 +23,12 @@ _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 30.0
 
 
+# Small batches in the background: a program that ends waits for the one in hand.
+_DENSE_AT_ONCE = 8
+
+
 class CatchUp:
-    """Runs while there is something to index; started by the first `wake`."""
+    """Runs while there is something to index; started by the first `wake`, ended by stop() or the program's end."""
 
     def __init__(self, projections: Projections) -> None:
         self._projections = projections
@@ -30,6 +36,7 @@ class CatchUp:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        _running.add(self)
 
     def wake(self) -> None:
         """There may be something to do. Costs next to nothing when the thread is awake already."""
@@ -62,7 +69,14 @@ class CatchUp:
             try:
                 self._drain()
                 retry_s = _FIRST_RETRY_S
+            except IndexBusy as error:
+                # Whoever holds it is indexing, our records as well as its own.
+                _log.debug("indexing waits: %s", error)
+                self._stopping.wait(_GATHER_S)
+                self._wanted.set()
             except Exception as error:
+                if not threading.main_thread().is_alive():
+                    return  # the program ends and has closed the index before us
                 # SQL holds the work; whatever is wrong now (a server that is down, a busy index) may pass.
                 level = logging.WARNING if isinstance(error, GenstoreError) else logging.ERROR
                 _log.log(level, "indexing waits %.1f s: %s", retry_s, error, exc_info=level == logging.ERROR)
@@ -74,11 +88,22 @@ class CatchUp:
         for find in (self._projections.active, self._projections.building):
             projection = find()
             while projection is not None and not self._stopping.is_set():
-                words = projection.indexer.drain_words(time.monotonic() + _DENSE_SLICE_S)
-                dense = projection.indexer.drain_dense(time.monotonic() + _DENSE_SLICE_S)
+                words = projection.indexer.drain_words()
+                deadline = time.monotonic() + _DENSE_SLICE_S
+                dense = projection.indexer.drain_dense(deadline, at_once=_DENSE_AT_ONCE, until=self._stopping.is_set)
                 if not words and not dense:
                     projection.indexer.tune()
                     break
+
+
+_running: weakref.WeakSet[CatchUp] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """End the threads of stores that nobody closed: one that still embeds while the interpreter goes down aborts it."""
+    for catch_up in list(_running):
+        catch_up.stop()
 
 
 def drain_all(projection: Projection, progress: Callable[[int, int], None] | None = None) -> None:

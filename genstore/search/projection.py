@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genstore.blobs import Bodies
 from genstore.config import Settings
@@ -178,9 +178,15 @@ class Projections:
         with self._database.read() as connection:
             return setting(connection, "store_id").replace("-", "")
 
-    def _turn(self, name: str) -> Callable[[], AbstractContextManager[bool]]:
+    def _turn(self, name: str) -> Callable[[float | None], AbstractContextManager[Any]]:
         """A lock among the processes of an embedded store; with PostgreSQL the outbox's rows are the lock."""
-        return lambda: _wait_for(self._lock_path(name), self._settings.lease_timeout_s)
+        longest_s = self._settings.lease_timeout_s
+
+        def turn(deadline: float | None) -> AbstractContextManager[Any]:
+            left_s = longest_s if deadline is None else max(0.0, deadline - time.monotonic())
+            return _wait_for(self._lock_path(name), min(left_s, longest_s))
+
+        return turn
 
     def _free_turn(self, name: str) -> Callable[[], AbstractContextManager[bool]]:
         return lambda: _if_free(self._lock_path(name))

@@ -55,8 +55,9 @@ def change_tags(connection: Connection, record_id: str, add: Iterable[str], remo
 def merge_metadata(connection: Connection, bodies: Bodies, record_id: str, changes: Mapping[str, Any]) -> Record:
     """Merge changes into the record's metadata, a key given as None is removed; the record as it is then."""
     record = load(connection, bodies, [record_id])[record_id]
-    merged = {key: value for key, value in {**record.metadata, **changes}.items() if value is not None}
-    record = replace(record, metadata=merged)
+    kept = {key: value for key, value in record.metadata.items() if key not in changes}
+    added = {key: value for key, value in changes.items() if value is not None}
+    record = replace(record, metadata={**kept, **added})
     _set_metadata(connection, record)
     return record
 

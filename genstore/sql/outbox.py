@@ -94,9 +94,7 @@ class SqlOutbox:
     def average_in_use(self) -> float:
         """The average the index's weights are computed with; 0 before the first."""
         with self.database.read() as connection:
-            return float(
-                connection.scalar(select(_indexes.c.average_terms).where(_indexes.c.id == self.index_id)) or 0
-            )
+            return float(connection.scalar(select(_indexes.c.average_terms).where(_indexes.c.id == self.index_id)) or 0)
 
     def average_terms(self) -> tuple[float, float]:
         """(the average the index's weights were computed with, the real one now)."""

@@ -235,6 +235,15 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_tags_tag_record_id"), "tags", ["tag", "record_id"], unique=False)
+    if op.get_bind().dialect.name == "sqlite":
+        # Without statistics SQLite takes a project for a handful of records: a search or a get by prefix would then
+        # read every record of the project. A million says that an id or a part is always the better way in.
+        op.execute("ANALYZE")
+        op.execute("DELETE FROM sqlite_stat1")
+        op.execute(
+            "INSERT INTO sqlite_stat1 VALUES ('records', 'ix_records_project_created_us_id', '1000000 1000000 2 1')"
+        )
+        op.execute("ANALYZE sqlite_schema")
 
 
 def downgrade() -> None:

@@ -69,7 +69,7 @@ def test_every_command_of_readme_runs_in_order(folder: Path) -> None:
         done = run(line, folder)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
     assert listed, "README no longer shows a command that takes an id"
-    assert (folder / "good.parquet").stat().st_size > 0
+    assert (folder / "good.jsonl.gz").stat().st_size > 0
 
 
 def test_every_page_that_readme_links_to_exists() -> None:

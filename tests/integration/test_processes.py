@@ -72,3 +72,37 @@ def test_processes_that_skip_duplicates_agree_on_who_holds_what(tmp_path: Path) 
     assert first == second == third
     with genstore.open(tmp_path / "my.store", auto_index=False) as store:
         assert store.count() == 40
+
+
+CLOSE = """
+import sys, threading, genstore
+for round in range(2):
+    store = genstore.open(sys.argv[1], background=round % 2 == 1)
+    started = threading.Barrier(7)
+
+    def use(number):
+        started.wait()
+        try:
+            while True:
+                store.log(prompt=f"zebra {number}", output="o" * 2_000)
+                if number % 2:
+                    store.list(limit=20)
+        except genstore.GenstoreError as error:
+            assert "closed" in str(error), error
+
+    threads = [threading.Thread(target=use, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    started.wait()
+    store.close()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+"""
+
+
+def test_closing_a_store_that_threads_use_ends_them_with_an_error_and_nothing_worse(tmp_path: Path) -> None:
+    run(tmp_path / "my.store", CLOSE)
+    with genstore.open(tmp_path / "my.store", auto_index=False) as store:
+        store.flush_words()
+        assert store.verify().differences == []

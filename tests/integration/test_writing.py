@@ -111,8 +111,8 @@ def test_chat_messages_come_back_as_parts_in_order(store: Store) -> None:
     found = store.get(logged.id)
     assert [(part.role, part.type, part.text, part.message) for part in found.prompt] == [
         ("system", "text", "be brief", 0),
-        ("user", "text", "what is", 1),
-        ("user", "text", "this?", 1),
+        ("user", "text", "what is this?", 1),
+        ("user", "text", "?", 1),
         ("tool", "tool_result", "42", 2),
     ]
     assert found.prompt[3].attributes == {"tool_call_id": "call-1"}
@@ -286,7 +286,7 @@ def test_projects_do_not_see_each_other(open_store: OpenStore) -> None:
 
 
 def test_scores_tags_and_metadata_can_be_changed_later(store: Store) -> None:
-    logged = store.log(prompt="q", tags=["a", "b"], metadata={"x": 1, "y": {"z": 2}})
+    logged = store.log(prompt="q", tags=["a", "b"], metadata={"x": 1, "y": {"z": 2}, "void": None})
     store.score(logged.id, "quality", 0.5, label="fair", comment="half\0 \ud800", source="model", user_id="judge")
     store.score(logged.id, "quality", 0.9)
     store.tag(logged.id, add=["c", "a"], remove=["b", "never there"])
@@ -297,7 +297,7 @@ def test_scores_tags_and_metadata_can_be_changed_later(store: Store) -> None:
         (0.9, None, "human"),
     ]
     assert found.tags == ("a", "c")
-    assert found.metadata == {"y": [3], "new": "n"}
+    assert found.metadata == {"y": [3], "new": "n", "void": None}
     asked = ("metadata.x:*", "metadata.y:3", "tag:b", "score.quality>0.8")
     assert [store.count(where) for where in asked] == [0, 1, 0, 1]
 
