@@ -3,8 +3,9 @@
     python benchmarks/embed.py --data FOLDER
 
 FOLDER/generations/alpaca_eval_dev.jsonl.gz gives real outputs, cut into the passages the store would embed. Rounds of
-all are interleaved and each one's best counts, so that what else the machine does meanwhile weighs on none alone.
---sweep tries thread and batch settings instead.
+all are interleaved and each one's best counts, so that what else the machine does meanwhile weighs on none alone. On a
+machine that is never quiet, --one-core takes one thread of each and counts processor time instead of the clock's.
+--sweep tries batch sizes instead.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import machine
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from genstore.embed.embedder import Embedder, resolve
 from genstore.embed.weights import find_weights
@@ -32,33 +33,41 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder with generations/alpaca_eval_dev.jsonl.gz")
     parser.add_argument("--passages", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--sweep", action="store_true", help="compare batch sizes and threads of the ONNX encoder")
+    parser.add_argument("--one-core", action="store_true", help="one thread each, processor time")
+    parser.add_argument("--sweep", action="store_true", help="compare batch sizes of the ONNX encoder")
     given = parser.parse_args()
     texts = passages(given.data / "generations" / "alpaca_eval_dev.jsonl.gz", given.passages)
     tokens = sum(min(resolve().cutter().count(text) + 2, 256) for text in texts)
     print(machine.describe("onnxruntime", "torch", "transformers", "sentence-transformers"))
     print(f"{len(texts)} passages of real outputs, {tokens / len(texts):.0f} tokens on average", flush=True)
-    embedders = sweep() if given.sweep else compared()
-    report(texts, tokens, embedders, given.rounds)
+    threads = 1 if given.one_core else None
+    embedders = sweep(threads) if given.sweep else compared(threads)
+    clock = time.process_time if given.one_core else time.perf_counter
+    with threadpool_limits(threads):
+        if given.one_core and not given.sweep:
+            import torch
+
+            torch.set_num_threads(1)
+        report(texts, tokens, embedders, given.rounds, clock)
 
 
-def compared() -> dict[str, Embedder]:
+def compared(threads: int | None) -> dict[str, Embedder]:
     return {
-        "genstore fp32": resolve(),
-        "genstore int8": resolve(precision="int8"),
+        "genstore fp32": resolve(threads=threads),
+        "genstore int8": resolve(precision="int8", threads=threads),
         "sentence-transformers": resolve(str(find_weights())),
     }
 
 
-def sweep() -> dict[str, Embedder]:
+def sweep(threads: int | None) -> dict[str, Embedder]:
     return {
-        f"batch_tokens={batch} threads={threads}": resolve(batch_tokens=batch, threads=threads)
-        for threads in dict.fromkeys((1, os.cpu_count() or 1))
-        for batch in (256, 512, 1024, 2048, 4096)
+        f"batch_tokens={batch}": resolve(batch_tokens=batch, threads=threads) for batch in (256, 512, 1024, 2048, 4096)
     }
 
 
-def report(texts: list[str], tokens: int, embedders: dict[str, Embedder], rounds: int) -> None:
+def report(
+    texts: list[str], tokens: int, embedders: dict[str, Embedder], rounds: int, clock: Callable[[], float]
+) -> None:
     for embedder in embedders.values():
         embedder.encode(texts[:32])
     best = dict.fromkeys(embedders, float("inf"))
@@ -66,9 +75,9 @@ def report(texts: list[str], tokens: int, embedders: dict[str, Embedder], rounds
     peak_s = float("inf")
     for _ in range(rounds):
         for name, embedder in embedders.items():
-            peak_s = min(peak_s, matrix_product_s())
-            best[name] = min(best[name], seconds(lambda embedder=embedder: embedder.encode(texts)))  # type: ignore[misc]
-            queries[name] = min(queries[name], query_s(embedder))
+            peak_s = min(peak_s, matrix_product_s(clock))
+            best[name] = min(best[name], seconds(lambda embedder=embedder: embedder.encode(texts), clock))  # type: ignore[misc]
+            queries[name] = min(queries[name], query_s(embedder, clock))
     peak = 2 * MATRIX**3 / peak_s
     print(f"fp32 matrix product peak: {peak / 1e9:.0f} GFLOP/s\n")
     print("| how | texts/s | tokens/s | of peak | one query |\n|---|---|---|---|---|")
@@ -98,20 +107,20 @@ def passages(path: Path, count: int) -> list[str]:
     return found[:: max(1, len(found) // count)][:count]
 
 
-def matrix_product_s() -> float:
-    """Best time of a square fp32 product on all cores."""
+def matrix_product_s(clock: Callable[[], float]) -> float:
+    """Best time of a square fp32 product."""
     left = np.random.default_rng(0).random((MATRIX, MATRIX), dtype=np.float32)
-    return min(seconds(lambda: left @ left) for _ in range(5))
+    return min(seconds(lambda: left @ left, clock) for _ in range(5))
 
 
-def query_s(embedder: Embedder) -> float:
-    return min(seconds(lambda: embedder.encode_query("how does a boundary layer grow?")) for _ in range(10))
+def query_s(embedder: Embedder, clock: Callable[[], float]) -> float:
+    return min(seconds(lambda: embedder.encode_query("how does a boundary layer grow?"), clock) for _ in range(10))
 
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def seconds(work: Callable[[], object], clock: Callable[[], float]) -> float:
+    started = clock()
     work()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class Settings:
     lease_timeout_s: float = _setting(30.0, "how long to wait for another process to let go of the index")
     idle_s: float = _setting(2.0, "how long an unused index stays open")
     fusion: str = _setting("convex", "how two rankings become one", ("convex", "rrf", "dbsf"))
-    dense_weight: float = _setting(0.8, "share of meaning against words in convex fusion, 0 to 1")
+    dense_weight: float = _setting(0.85, "share of meaning against words in convex fusion, 0 to 1")
     depth: int = _setting(100, "passages taken from each ranking before they are fused")
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from genstore.errors import InvalidInput
+from genstore.text.passages import OVERLAP_TOKENS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +43,7 @@ class Embedder(Protocol):
     def encode_query(self, text: str) -> NDArray[np.float32]:
         """Vector of a query: (dimension,)."""
 
-    def cutter(self, overlap_tokens: int = 0) -> Cutter:
+    def cutter(self, overlap_tokens: int = OVERLAP_TOKENS) -> Cutter:
         """How texts are cut so that this model sees each passage whole."""
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from genstore.embed.weights import SHA256, check
 
-EXPORT_VERSION = 2
+EXPORT_VERSION = 3
 """Raise it when the graph changes, so that no cached one is mistaken for it."""
 
 _LAYERS, _HEADS, _WIDTH = 6, 12, 384
@@ -58,7 +58,7 @@ def export(weights: Path, cache_dir: Path, precision: str) -> Path:
 def _trace(weights: Path, path: Path) -> None:
     import torch
     from safetensors.torch import load_file
-    from torch.nn.functional import gelu, layer_norm
+    from torch.nn.functional import gelu, layer_norm, linear
 
     class Encoder(torch.nn.Module):
         def __init__(self) -> None:
@@ -71,20 +71,10 @@ def _trace(weights: Path, path: Path) -> None:
             return self.get_buffer(name.replace(".", "_"))
 
         def linear(self, x: torch.Tensor, name: str) -> torch.Tensor:
-            return x @ self.weight(f"{name}.weight").t() + self.weight(f"{name}.bias")
+            return linear(x, self.weight(f"{name}.weight"), self.weight(f"{name}.bias"))
 
         def norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
             return layer_norm(x, (_WIDTH,), self.weight(f"{name}.weight"), self.weight(f"{name}.bias"), 1e-12)
-
-        def attention(self, x: torch.Tensor, bias: torch.Tensor, name: str) -> torch.Tensor:
-            texts, tokens, _ = x.shape
-            query, key, value = (
-                self.linear(x, f"{name}.{part}").view(texts, tokens, _HEADS, _WIDTH // _HEADS).transpose(1, 2)
-                for part in ("query", "key", "value")
-            )  # (B, 12, T, 32)
-            share = (query @ key.transpose(2, 3) / (_WIDTH // _HEADS) ** 0.5 + bias).softmax(-1)  # (B, 12, T, T)
-            joined: torch.Tensor = (share @ value).transpose(1, 2).reshape(texts, tokens, _WIDTH)
-            return joined
 
         def embeddings(self, input_ids: torch.Tensor) -> torch.Tensor:
             words, positions, types = (
@@ -92,16 +82,28 @@ def _trace(weights: Path, path: Path) -> None:
             )
             return self.norm(words[input_ids] + (positions[: input_ids.shape[1]] + types[0]), "embeddings.LayerNorm")
 
+        def attention(self, x: torch.Tensor, bias: torch.Tensor, name: str) -> torch.Tensor:
+            texts, tokens = bias.shape[0], bias.shape[3]
+            query, key, value = (
+                self.linear(x, f"{name}.{part}").view(texts, tokens, _HEADS, _WIDTH // _HEADS).transpose(1, 2)
+                for part in ("query", "key", "value")
+            )  # (B, 12, T, 32)
+            share = (query @ key.transpose(2, 3) / (_WIDTH // _HEADS) ** 0.5 + bias).softmax(-1)  # (B, 12, T, T)
+            joined: torch.Tensor = (share @ value).transpose(1, 2).reshape(-1, _WIDTH)  # (B*T, 384)
+            return joined
+
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            x = self.embeddings(input_ids)  # (B, T, 384)
-            mask = attention_mask.to(x.dtype)  # (B, T)
+            mask = attention_mask.to(torch.float32)  # (B, T)
             bias = ((1 - mask) * -1e9)[:, None, None, :]  # (B, 1, 1, T)
+            # One row a token: products of two-dimensional tensors become Gemm, which adds the bias as it goes.
+            x = self.embeddings(input_ids).reshape(-1, _WIDTH)  # (B*T, 384)
             for layer in (f"encoder.layer.{number}" for number in range(_LAYERS)):
                 attended = self.attention(x, bias, f"{layer}.attention.self")
                 attended = self.linear(attended, f"{layer}.attention.output.dense")
                 x = self.norm(attended + x, f"{layer}.attention.output.LayerNorm")
-                inner = gelu(self.linear(x, f"{layer}.intermediate.dense"))  # (B, T, 1536)
+                inner = gelu(self.linear(x, f"{layer}.intermediate.dense"))  # (B*T, 1536)
                 x = self.norm(self.linear(inner, f"{layer}.output.dense") + x, f"{layer}.output.LayerNorm")
+            x = x.view(*input_ids.shape, _WIDTH)  # (B, T, 384)
             mean = (x * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)  # (B, 384)
             unit: torch.Tensor = mean / mean.norm(dim=1, keepdim=True)
             return unit

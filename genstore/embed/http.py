@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genstore.errors import DimensionMismatch, EmbedderUnavailable, InvalidInput
-from genstore.text.passages import CUT_VERSION, Cutter, estimating_cutter, printable
+from genstore.text.passages import CUT_VERSION, OVERLAP_TOKENS, Cutter, estimating_cutter, printable
 
 if TYPE_CHECKING:
     import httpx
@@ -87,7 +87,7 @@ class HttpEmbedder:
         vector: NDArray[np.float32] = self._embed([text])[0]
         return vector
 
-    def cutter(self, overlap_tokens: int = 0) -> Cutter:
+    def cutter(self, overlap_tokens: int = OVERLAP_TOKENS) -> Cutter:
         """Cuts by an estimate: the endpoint's tokenizer is not known here."""
         overlap = f"+{overlap_tokens}" if overlap_tokens else ""
         return estimating_cutter(f"estimate/{self.max_tokens}{overlap}/v{CUT_VERSION}", self.max_tokens, overlap_tokens)

@@ -18,7 +18,7 @@ from genstore.embed.export import export, export_path
 from genstore.embed.tokens import token_counter
 from genstore.embed.weights import find_weights
 from genstore.errors import EmbedderUnavailable
-from genstore.text.passages import CUT_VERSION, Cutter, printable
+from genstore.text.passages import CUT_VERSION, OVERLAP_TOKENS, Cutter, printable
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -72,7 +72,7 @@ class OnnxEmbedder:
         vector: NDArray[np.float32] = self.encode([text])[0]
         return vector
 
-    def cutter(self, overlap_tokens: int = 0) -> Cutter:
+    def cutter(self, overlap_tokens: int = OVERLAP_TOKENS) -> Cutter:
         """Cuts into passages of at most 254 tokens; needs the tokenizer, not the weights."""
         overlap = f"+{overlap_tokens}" if overlap_tokens else ""
         name = f"{DEFAULT_EMBEDDER}/{self.max_tokens}{overlap}/v{CUT_VERSION}"

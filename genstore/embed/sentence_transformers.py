@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from genstore.embed.tokens import token_counter
 from genstore.errors import EmbedderUnavailable
-from genstore.text.passages import CUT_VERSION, Cutter, printable
+from genstore.text.passages import CUT_VERSION, OVERLAP_TOKENS, Cutter, printable
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -58,7 +58,7 @@ class SentenceTransformersEmbedder:
         vector: NDArray[np.float32] = self._vectors(self._model.encode_query, [printable(text)])[0]
         return vector
 
-    def cutter(self, overlap_tokens: int = 0) -> Cutter:
+    def cutter(self, overlap_tokens: int = OVERLAP_TOKENS) -> Cutter:
         """Cuts into passages that the model sees whole."""
         overlap = f"+{overlap_tokens}" if overlap_tokens else ""
         name = f"{self.name}/{self.max_tokens}{overlap}/v{CUT_VERSION}"

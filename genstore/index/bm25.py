@@ -44,7 +44,7 @@ class Bm25:
     frequency is the index's part. Thread-safe.
     """
 
-    def __init__(self, k: float = 1.2, b: float = 0.75, language: str = "english") -> None:
+    def __init__(self, k: float = 0.9, b: float = 0.4, language: str = "english") -> None:
         self.k = k
         self.b = b
         self.language = language

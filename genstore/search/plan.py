@@ -40,7 +40,7 @@ class Plan:
     limit: int = 10
     depth: int = 100
     fusion: Method = "convex"
-    dense_weight: float = 0.8
+    dense_weight: float = 0.85
     side: str | None = None
     exclude_record: str | None = None
 

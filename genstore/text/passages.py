@@ -24,6 +24,9 @@ Span = tuple[int, int]
 CUT_VERSION = 1
 """Part of a cutter's name: raise it when the same text would be cut elsewhere than before."""
 
+OVERLAP_TOKENS = 50
+"""What neighbouring passages share by default, measured in docs/retrieval.md: a sentence cut in two is whole in one."""
+
 _WINDOW = 4096  # characters; the splitter looks ahead to the end of what it is given: quadratic in its bytes
 _FILL = 0.95  # tokens aimed at, as a share of the capacity, so that few pieces turn out too long
 _SURROGATE = re.compile("[\ud800-\udfff]")

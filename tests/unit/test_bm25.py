@@ -45,7 +45,9 @@ def test_weights_are_those_of_qdrant_for_the_same_average_length(bm25: Bm25) -> 
     import qdrant_edge
 
     text = "The quick brown fox jumps over the lazy dog; the dog barks, dogs bark"
-    config = qdrant_edge.Bm25Config(avg_len=7.0, tokenizer=qdrant_edge.TokenizerType.Multilingual, language="english")
+    config = qdrant_edge.Bm25Config(
+        k=bm25.k, b=bm25.b, avg_len=7.0, tokenizer=qdrant_edge.TokenizerType.Word, language="english"
+    )
     theirs = qdrant_edge.Bm25(config).embed_document(text)
     ours = dict(zip(*bm25.weights(bm25.terms(text), 7.0), strict=True))
     assert ours == pytest.approx(dict(zip(theirs.indices, theirs.values, strict=True)), rel=1e-5)
