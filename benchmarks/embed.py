@@ -19,7 +19,7 @@ from pathlib import Path
 
 import machine
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from genstore.embed.embedder import Embedder, resolve
 from genstore.embed.weights import find_weights

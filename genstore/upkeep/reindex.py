@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from genstore.search.projection import Projection, Projections
 from genstore.sql import indexes
 from genstore.sql.engine import Database
 from genstore.work import Progress
+
+# Between two looks at work that another process has in hand.
+_OTHERS_S = 0.05
 
 
 def reindex(
@@ -47,8 +52,11 @@ def _fill(projection: Projection, progress: Progress | None) -> None:
 
     report(0)
     while sum(projection.outbox.pending().values()):
+        before = done
         report(projection.indexer.drain_words())
         projection.indexer.drain_dense(on_batch=report)
+        if done == before:
+            time.sleep(_OTHERS_S)
     if projection.index.wants_optimising():
         projection.index.optimise()
 

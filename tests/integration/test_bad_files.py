@@ -28,6 +28,7 @@ from genstore.errors import (
 )
 from genstore.index.edge import EdgeIndex
 from genstore.index.points import Point
+from tests.integration.refusals import refused
 
 LARGE = 100_000
 

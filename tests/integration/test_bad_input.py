@@ -17,6 +17,7 @@ from genstore.errors import (
     InvalidInput,
     NotFound,
 )
+from tests.integration.refusals import refused
 
 LARGE = 100_000
 

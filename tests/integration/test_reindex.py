@@ -55,11 +55,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.texts += body["input"]
         time.sleep(self.server.delay_s)
         if self.server.broken:
             self.send_error(400, "out of order")
             return
-        self.server.texts += body["input"]
         data = [{"index": number, "embedding": bag_of_words(text)} for number, text in enumerate(body["input"])]
         answer = json.dumps({"data": data}).encode()
         self.send_response(200)

@@ -17,7 +17,12 @@ def test_the_nearer_source_wins(tmp_path: Path) -> None:
     (tmp_path / "genstore.toml").write_text('project = "toml"\ndepth = 7\nfusion = "rrf"\n')
     environment = {"GENSTORE_PROJECT": "environment", "GENSTORE_DEPTH": "8", "OTHER": "x", "GENSTORE_STORE": "s"}
     settings = resolve_settings({"project": "argument", "index": None}, environment, tmp_path)
-    assert (settings.project, settings.depth, settings.fusion, settings.dense_weight) == ("argument", 8, "rrf", Settings().dense_weight)
+    assert (settings.project, settings.depth, settings.fusion, settings.dense_weight) == (
+        "argument",
+        8,
+        "rrf",
+        Settings().dense_weight,
+    )
     assert resolve_settings({}, environment, tmp_path).project == "environment"
     assert resolve_settings({}, {}, tmp_path).project == "toml"
     assert resolve_settings({}, {}, tmp_path / "none") == Settings() == resolve_settings({}, {})
