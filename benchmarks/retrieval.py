@@ -173,10 +173,11 @@ def measure_store(collection: Collection, built: Built) -> Figures:
     return {name: collection.ndcg(search(mode)) for mode, name in names.items()}
 
 
-def measure_fusions(collection: Collection, built: Built, weights: Sequence[float]) -> Figures:
-    """Other fusions of the same candidates, and other weights and depths of the default one."""
-    asked = ask_all(collection, built.index, built.embedder, DEFAULTS.depth)
-    deep = ask_all(collection, built.index, built.embedder, 4 * DEFAULTS.depth)
+def measure_fusions(
+    collection: Collection, built: Built, asked: Mapping[str, Asked], weights: Sequence[float]
+) -> Figures:
+    """Other fusions of the same candidates, and other weights and another depth of the default one."""
+    shallow = ask_all(collection, built.index, built.embedder, DEFAULTS.depth // 4)
     weight = DEFAULTS.dense_weight
     # Qdrant counts places from 0, so its k = 2 is 1 here.
     fusions: dict[str, Callable[[Candidates], list[float]]] = {
@@ -187,8 +188,8 @@ def measure_fusions(collection: Collection, built: Built, weights: Sequence[floa
     for other in weights:
         fusions[f"convex, weight {other:g}"] = lambda found, other=other: fuse("convex", found, other)  # type: ignore[misc]
     figures = {name: ranked(collection, asked, built.owners, scores) for name, scores in fusions.items()}
-    name = f"convex, depth {4 * DEFAULTS.depth}"
-    figures[name] = ranked(collection, deep, built.owners, lambda found: fuse("convex", found, weight))
+    name = f"convex, depth {DEFAULTS.depth // 4}"
+    figures[name] = ranked(collection, shallow, built.owners, lambda found: fuse("convex", found, weight))
     return figures
 
 
@@ -279,18 +280,19 @@ def measure(collection: Collection, folder: Path, arguments: argparse.Namespace)
     built = build_store(collection, folder / "fp32", "fp32")
     with built.store:
         figures = measure_store(collection, built)
-        figures |= measure_fusions(collection, built, arguments.weights)
+        asked = ask_all(collection, built.index, built.embedder, DEFAULTS.depth)
+        figures |= measure_fusions(collection, built, asked, arguments.weights)
         figures |= measure_whole(collection, built, folder / "whole")
         for number, (overlap, k, b) in enumerate(arguments.variant):
             figures |= measure_variant(collection, int(overlap), k, b, built, folder / f"variant-{number}")
         if arguments.peers == "all":
-            asked = ask_all(collection, built.index, built.embedder, DEFAULTS.depth)
             figures |= measure_lancedb(collection, built, asked, folder / "lancedb")
             figures |= measure_chroma(collection, built, asked, folder / "chroma")
     if arguments.precision == "int8":
         quantised = build_store(collection, folder / "int8", "int8")
         with quantised.store:
             figures |= {f"{name}, int8": each for name, each in measure_store(collection, quantised).items()}
+    print("   ", ", ".join(f"{name} {each.mean():.4f}" for name, each in figures.items()), flush=True)
     return figures
 
 

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 Span = tuple[int, int]
 """Half-open character offsets into a text."""
 
-CUT_VERSION = 1
+CUT_VERSION = 2
 """Part of a cutter's name: raise it when the same text would be cut elsewhere than before."""
 
 OVERLAP_TOKENS = 50
 """What neighbouring passages share by default, measured in docs/retrieval.md: a sentence cut in two is whole in one."""
 
-_WINDOW = 4096  # characters; the splitter looks ahead to the end of what it is given: quadratic in its bytes
+_WINDOW = 4096  # bytes, about; the splitter looks ahead to the end of what it is given, which is quadratic in them
 _FILL = 0.95  # tokens aimed at, as a share of the capacity, so that few pieces turn out too long
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BREAKS = ("\n\n", "\n", ". ", " ")
@@ -101,21 +101,22 @@ def _trimmed(text: str) -> list[Span]:
 
 
 def _windows(text: str) -> Iterator[Span]:
-    """Slices of at most _WINDOW characters, cut at the best break of their second half."""
+    """Slices of at most _WINDOW characters, half of it in scripts of several bytes, cut at the best break in their
+    second half."""
+    size = _WINDOW if text.isascii() else _WINDOW // 2
     start = 0
-    while len(text) - start > _WINDOW:
-        end = _window_end(text, start)
+    while len(text) - start > size:
+        end = _window_end(text, start + size // 2, start + size)
         yield start, end
         start = end
     yield start, len(text)
 
 
-def _window_end(text: str, start: int) -> int:
-    half, full = start + _WINDOW // 2, start + _WINDOW
+def _window_end(text: str, half: int, full: int) -> int:
     for mark in _BREAKS:
         at = text.rfind(mark, half, full)
         if at >= 0:
-            return at + len(mark)
+            return min(at + len(mark), full)
     end = full
     while end > half and _joins(text[end]):  # never between a letter and its accents
         end -= 1
