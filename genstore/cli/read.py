@@ -73,13 +73,13 @@ def list_(
 ) -> None:
     """List records, newest first."""
     from genstore.cli.show import print_records
-    from genstore.exchange.form import record_to_json
+    from genstore.exchange.form import page_to_json
 
     with context.obj.open(create=False) as store:
         page = store.list(where, limit=limit, cursor=cursor, oldest_first=oldest_first)
         total = store.count(where) if not as_json else 0
     if as_json:
-        print_json({"records": [record_to_json(record) for record in page.records], "cursor": page.cursor})
+        print_json(page_to_json(page))
         return
     print_records(page.records)
     more = f"; next page: --cursor {page.cursor}" if page.cursor else ""

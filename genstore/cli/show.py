@@ -130,12 +130,7 @@ def print_record(record: Record) -> None:
     out.print(Panel(facts, title=Text(clean(record.model or record.name or record.kind)), title_align="left"))
     for side, parts in (("prompt", record.prompt), ("output", record.output)):
         for part in parts:
-            out.print(
-                Rule(
-                    Text(clean(f"{side} · {part.role}" + ("" if part.type == "text" else f" · {part.type}"))),
-                    align="left",
-                )
-            )
+            out.print(Rule(Text(clean(_heading(side, part))), align="left"))
             out.print(_part(part))
 
 
