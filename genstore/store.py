@@ -47,11 +47,12 @@ _SEARCH_OPTIONS = ("mode", "limit", "depth", "fusion", "dense_weight", "side")
 _DELETED_AT_ONCE = 100
 # What a search may spend on what was logged just before it: enough for an interactive use, not for an import.
 _WORDS_BUDGET_S = 1.0
-# A few records just logged must be found, also when the index has first to be made or another process is at it.
-_FEW_BUDGET_S = 10.0
 _DENSE_BUDGET_S = 0.3
 # More than this is a backlog: embedding a little of it would cost every search its budget and change nothing.
 _SOON = 64
+# A few records just logged must be found, also when the index has first to be made or another process is at it.
+_FEW = 8
+_FEW_BUDGET_S = 10.0
 _DENSE_SOON_BATCH = 4
 _LONGEST_PAGE = 10_000
 # Between two looks at work that other processes have in hand.
@@ -263,28 +264,30 @@ class Store:
         where: a filter, as text or tree. mode: hybrid, dense (meaning only), lexical (words only).
         options: depth, fusion ("convex", "rrf", "dbsf"), dense_weight, side ("prompt" or "output").
         """
-        from genstore.search.plan import search_text
+        from genstore.search.plan import find_hits, question_in_words
 
         plan = self._plan(where, mode=mode, limit=limit, **options)
 
         def find(projection: Projection) -> tuple[Hit, ...]:
+            # First, as it loads the embedder, which may take longer than any time to catch up.
+            question = question_in_words(projection, text, mode)
             self._catch_up_briefly(projection, dense=mode != "lexical")
-            return search_text(self.database, self.bodies, projection, text, plan)
+            return find_hits(self.database, self.bodies, projection, question, plan)
 
         return self._found(find, mode)
 
     def similar(self, record_id: str, where: Where = None, *, limit: int = 10, **options: Any) -> SearchResult:
         """Records whose output (or prompt, where there is none) means about the same as this record's."""
-        from genstore.search.plan import search_vector
+        from genstore.search.plan import Question, find_hits
         from genstore.search.similar import vector_of
 
         record = self.get(record_id)
         plan = replace(self._plan(where, mode="dense", limit=limit, **options), exclude_record=record.id)
 
         def find(projection: Projection) -> tuple[Hit, ...]:
+            question = Question(vector_of(record, projection.embedder))
             self._catch_up_briefly(projection, dense=True)
-            vector = vector_of(record, projection.embedder)
-            return search_vector(self.database, self.bodies, projection, vector, plan)
+            return find_hits(self.database, self.bodies, projection, question, plan)
 
         return self._found(find, "dense")
 
@@ -412,16 +415,16 @@ class Store:
     def _catch_up_briefly(self, projection: Projection, *, dense: bool) -> None:
         """Index what was logged just now, so that a search right after a log finds it."""
         pending = projection.outbox.pending()
-        if not pending:
-            return
+        words, meaning = words_pending(pending), pending.get("embed", 0) + pending.get("index", 0)
         # Busy: another process is indexing, and what is indexed can be searched meanwhile.
         with suppress(NotFound, IndexBusy):
-            if words_pending(pending):
-                soon = words_pending(pending) <= _SOON
-                projection.indexer.drain_words(time.monotonic() + (_FEW_BUDGET_S if soon else _WORDS_BUDGET_S))
-            if dense and pending.get("embed", 0) + pending.get("index", 0) <= _SOON:
-                deadline = time.monotonic() + _DENSE_BUDGET_S
-                projection.indexer.drain_dense(deadline, at_once=_DENSE_SOON_BATCH, wait=False)
+            if words:
+                budget_s = _FEW_BUDGET_S if words <= _SOON else _WORDS_BUDGET_S
+                projection.indexer.drain_words(time.monotonic() + budget_s)
+            if dense and 0 < meaning <= _SOON:
+                budget_s = _FEW_BUDGET_S if meaning <= _FEW else _DENSE_BUDGET_S
+                deadline = time.monotonic() + budget_s
+                projection.indexer.drain_dense(deadline, at_once=_DENSE_SOON_BATCH, most=meaning)
 
     def _index_soon(self) -> None:
         if self.settings.auto_index:

@@ -85,28 +85,24 @@ class Indexer:
         on_batch: Callable[[int], None] | None = None,
         *,
         at_once: int = DENSE_BATCH,
-        wait: bool = True,
+        most: int | None = None,
         until: Callable[[], bool] = lambda: False,
     ) -> int:
         """Embed what waits for its vectors until none is left or deadline; returns how many records were done.
 
-        at_once: records a batch, which is what a deadline may be overrun by. wait: False leaves the work to another
-        thread that is at it already. until: asked after each batch whether to stop.
+        at_once: records a batch, which is what a deadline may be overrun by. most: enough records to stop at. until:
+        asked after each batch whether to stop. A thread that is at it already is waited for, up to the deadline.
         """
-        if not self._dense_lock.acquire(blocking=wait):
-            return 0
         done = 0
-        try:
-            with self._dense_turn() as ours:
-                while ours:
-                    batch = self._dense_batch(at_once)
-                    done += batch
-                    if on_batch is not None and batch:
-                        on_batch(batch)
-                    if not batch or until() or (deadline is not None and time.monotonic() >= deadline):
-                        break
-        finally:
-            self._dense_lock.release()
+        with _held(self._dense_lock, deadline) as free, self._dense_turn() if free else nullcontext(False) as ours:
+            while ours:
+                batch = self._dense_batch(at_once)
+                done += batch
+                if on_batch is not None and batch:
+                    on_batch(batch)
+                enough = not batch or (most is not None and done >= most) or until()
+                if enough or (deadline is not None and time.monotonic() >= deadline):
+                    break
         return done
 
     def _words_batch(self, deadline: float | None) -> int:

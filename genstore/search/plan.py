@@ -85,37 +85,39 @@ class _Found:
     explanation: Explanation
 
 
-def search_text(database: Database, bodies: Bodies, projection: Projection, text: str, plan: Plan) -> tuple[Hit, ...]:
-    """Hits for a question in words. Raises InvalidInput for an empty one."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the index is asked: a vector (dimension,), BM25 terms, or both; text is what hits are highlighted by."""
+
+    dense: NDArray[Any] | None = None
+    sparse: SparseVector | None = None
+    text: str = ""
+
+
+def question_in_words(projection: Projection, text: str, mode: Mode) -> Question:
+    """The question that a text asks. Raises InvalidInput for an empty one."""
     if not text.strip():
         raise InvalidInput("the search text is empty; `list` shows records without searching")
-    dense = projection.embedder.encode_query(text) if plan.mode != "lexical" else None
-    sparse = projection.indexer.bm25.query(text) if plan.mode != "dense" else None
+    dense = projection.embedder.encode_query(text) if mode != "lexical" else None
+    sparse = projection.indexer.bm25.query(text) if mode != "dense" else None
     if sparse is not None and not sparse[0]:
         sparse = None  # nothing but stop words or punctuation: meaning alone can answer
-    return _hits(database, bodies, projection, dense, sparse, plan, text)
+    return Question(dense, sparse, text)
 
 
-def search_vector(
-    database: Database, bodies: Bodies, projection: Projection, vector: NDArray[Any], plan: Plan
+def find_hits(
+    database: Database, bodies: Bodies, projection: Projection, question: Question, plan: Plan
 ) -> tuple[Hit, ...]:
-    """Hits for a vector: (dimension,)."""
-    return _hits(database, bodies, projection, vector, None, plan, "")
-
-
-def _hits(
-    database: Database,
-    bodies: Bodies,
-    projection: Projection,
-    dense: NDArray[Any] | None,
-    sparse: SparseVector | None,
-    plan: Plan,
-    text: str,
-) -> tuple[Hit, ...]:
-    if dense is None and sparse is None:
+    """The best hits, best first."""
+    if question.dense is None and question.sparse is None:
         return ()
     candidates = projection.index.candidates(
-        dense, sparse, plan.condition, plan.depth, side=plan.side, exclude_record=plan.exclude_record
+        question.dense,
+        question.sparse,
+        plan.condition,
+        plan.depth,
+        side=plan.side,
+        exclude_record=plan.exclude_record,
     )
     if not candidates.ids:
         return ()
@@ -126,7 +128,9 @@ def _hits(
         best = best_by_group(((item.place.record_id, item.score, item) for item in found), plan.limit)
         records = load(connection, bodies, [record_id for record_id, _, _ in best])
     return tuple(
-        _hit(records[record_id], score, items, text) for record_id, score, items in best if record_id in records
+        _hit(records[record_id], score, items, question.text)
+        for record_id, score, items in best
+        if record_id in records
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,6 +72,16 @@ def test_a_search_right_after_a_log_finds_it_and_says_what_still_waits(store: St
     later = store.search("zebra", mode="lexical")
     assert later.pending_dense > 0
     assert later[0].record.id == logged.id
+
+
+def test_a_search_right_after_a_log_waits_for_whoever_embeds_it(store: Store) -> None:
+    logged = store.log(prompt="How do I reset my password?")
+    projection(store).embedder.encode_query("loaded")
+    lock = projection(store).indexer._dense_lock
+    lock.acquire()
+    threading.Timer(1.0, lock.release).start()
+    # No word in common: only its vector can find it.
+    assert [hit.record.id for hit in store.search("forgotten login")] == [logged.id]
 
 
 def test_what_a_process_logs_is_indexed_without_being_asked(open_store: OpenStore) -> None:
