@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from genstore.dedup.rule import Rule as DedupRule
     from genstore.errors import GenstoreError as GenstoreError
     from genstore.filters import F as F
     from genstore.opening import open_store as open
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["F", "GenstoreError", "Hit", "Part", "Record", "Score", "Store", "Usage", "open"]
+__all__ = ["DedupRule", "F", "GenstoreError", "Hit", "Part", "Record", "Score", "Store", "Usage", "open"]
 
 # Loaded when first asked for: `import genstore` itself costs nothing.
 _HOMES = {
+    "DedupRule": ("genstore.dedup.rule", "Rule"),
     "F": ("genstore.filters", "F"),
     "GenstoreError": ("genstore.errors", "GenstoreError"),
     "Hit": ("genstore.records", "Hit"),

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from genstore.capture.handover import Handover, HandoverQueue
 from genstore.entry import build_record
-from genstore.sql.rows import record_rows
-from genstore.sql.write import Entry, OnDuplicate
-from genstore.store import Store, checked_policy
+from genstore.store import Store
 
 if TYPE_CHECKING:
+    from genstore.dedup.rule import Level, Rule
     from genstore.messages import Content
     from genstore.search.projection import Projection
+    from genstore.sql.write import Entry, OnDuplicate
     from genstore.work import Progress
 
 
@@ -29,12 +29,19 @@ class BackgroundStore(Store):
         self._queue = HandoverQueue(self._write_away, self.settings.queue_size)
 
     def log(  # type: ignore[override]
-        self, prompt: Content = None, output: Content = None, *, on_duplicate: OnDuplicate = "keep", **fields: Any
+        self,
+        prompt: Content = None,
+        output: Content = None,
+        *,
+        on_duplicate: OnDuplicate | None = None,
+        dedup: Rule | Level | None = None,
+        **fields: Any,
     ) -> Handover:
         """Hand a generation over; its id is known at once, its outcome from result()."""
         self._check_open()
-        checked_policy(on_duplicate)
-        return self._queue.put({"prompt": prompt, "output": output, "on_duplicate": on_duplicate, **fields})
+        self._policy(self.settings.project, on_duplicate, dedup)  # what is wrong with it is said here and now
+        duplicates = {"on_duplicate": on_duplicate, "dedup": dedup}
+        return self._queue.put({"prompt": prompt, "output": output, **duplicates, **fields})
 
     def flush(self, progress: Progress | None = None) -> None:
         """Commit everything handed over, then index and embed it. Raises the first failure since the last flush."""
@@ -62,9 +69,9 @@ class BackgroundStore(Store):
         entries: list[tuple[Handover, Entry]] = []
         for handover in handovers:
             arguments = {"project": self.settings.project, **handover.arguments, "id": handover.id}
-            policy = arguments.pop("on_duplicate")
+            policy = arguments.pop("on_duplicate"), arguments.pop("dedup")
             try:
-                entries.append((handover, Entry(record_rows(build_record(**arguments)), policy)))
+                entries.append((handover, self.entry(build_record(**arguments), *policy)))
             except Exception as error:
                 handover.settle("", error)
         if not entries:

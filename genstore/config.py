@@ -45,6 +45,7 @@ class Settings:
     idle_s: float = _setting(2.0, "how long an unused index stays open")
     fusion: str = _setting("convex", "how two rankings become one", ("convex", "rrf", "dbsf"))
     dense_weight: float = _setting(0.85, "share of meaning against words in convex fusion, 0 to 1")
+    shingle_words: int = _setting(3, "words a shingle, of near duplicates; after a change run `genstore dedup redo`")
     depth: int = _setting(100, "passages taken from each ranking before they are fused")
 
     @property

@@ -121,6 +121,12 @@ class EmbedderUnavailable(GenstoreError):
     code = "embedder_unavailable"
 
 
+class SketchMismatch(GenstoreError):
+    """The store's sketches were made with other settings; `genstore dedup redo` makes them anew."""
+
+    code = "sketch_mismatch"
+
+
 class MissingDependency(GenstoreError):
     """An optional package is not installed; the message names the extra."""
 

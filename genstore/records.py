@@ -207,3 +207,23 @@ class Page:
 
     records: tuple[Record, ...]
     cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A record that says what another one says. score in [0, 1]; evidence: what makes it a duplicate."""
+
+    record_id: str
+    score: float
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateCluster:
+    """A record and its duplicates, each verified against it. representative: the best scored, then the oldest."""
+
+    representative: str
+    duplicates: tuple[Duplicate, ...]
+
+    def __len__(self) -> int:
+        return 1 + len(self.duplicates)

@@ -14,22 +14,26 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from genstore.blobs import Bodies
 from genstore.config import Settings
+from genstore.dedup.gate import Gate
+from genstore.dedup.policy import Policy
+from genstore.dedup.rule import Level, On, Rule, as_rule
 from genstore.entry import LOG_FIELDS, build_record, build_score, checked_mapping, checked_tags
 from genstore.errors import GenstoreError, IndexBusy, IndexUnavailable, InvalidInput, NotFound, StoreError
 from genstore.filters import EVERYTHING, All, Compare, Filter, Where, as_filter
 from genstore.messages import Content
-from genstore.records import ROLES, Hit, Page, Record, Relation, Score, SearchResult
+from genstore.records import ROLES, DuplicateCluster, Hit, Page, Record, Relation, Score, SearchResult
 from genstore.search.catchup import CatchUp, drain_all
 from genstore.search.projection import Projection, Projections
 from genstore.sql import annotate, read
 from genstore.sql.delete import Removal, delete_first, delete_record, sweep
 from genstore.sql.engine import Database
 from genstore.sql.outbox import words_pending
-from genstore.sql.rows import record_rows
+from genstore.sql.rows import RecordRows, record_rows
 from genstore.sql.where import where as sql_where
-from genstore.sql.write import POLICIES, Entry, OnDuplicate, Writer
+from genstore.sql.write import POLICIES, Entry, Found, OnDuplicate, Writer
 
 if TYPE_CHECKING:
+    from genstore.dedup.apply import Action, Receipt
     from genstore.exchange.export import Format
     from genstore.exchange.import_ import ImportReport
     from genstore.search.plan import Mode, Plan
@@ -73,11 +77,13 @@ class Store:
         self.database = database
         self.bodies = bodies
         self.folder = folder
-        self._writer = Writer(database, bodies)
+        self._gate = Gate(database, bodies, settings.shingle_words)
+        self._writer = Writer(database, bodies, self._gate)
         self._projections = Projections(settings, database, bodies, folder)
         self._catch_up = CatchUp(self._projections)
         self._closed = False
         self._projections.ensure_active()
+        self._gate.refresh()
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +103,8 @@ class Store:
         prompt: Content = None,
         output: Content = None,
         *,
-        on_duplicate: OnDuplicate = "keep",
+        on_duplicate: OnDuplicate | None = None,
+        dedup: Rule | Level | None = None,
         **fields: Any,
     ) -> Record:
         """Store one generation and return it after the commit.
@@ -105,31 +112,50 @@ class Store:
         prompt, output: text, chat messages in OpenAI's shape, genstore.Part, or bytes with media_type=.
         fields: model, provider, operation, params, usage, duration_s, time_to_first_token_s, finish_reason, status,
         error, session_id, trace_id, span_id, parent_id, user_id, name, tags, metadata, attributes, created_at, kind.
-        on_duplicate: what happens when the same project, model, params, prompt and output are there already: keep
-        both, skip this one and return the original, or link this one to it (`duplicate_of`).
+        on_duplicate: what happens when it is there already: keep both, skip this one and return the original, or link
+        this one to it (`duplicate_of`); None does what the project's policy says, which is to keep unless set.
+        dedup: what "there already" means: exact, near or semantic (see genstore.DedupRule); None is the same model,
+        params, prompt and output. With dedup alone, duplicates are linked.
         """
-        self._check_open()
-        checked_policy(on_duplicate)
         record = build_record(prompt, output, **{"project": self.settings.project, **fields})
-        entry = Entry(record_rows(record), on_duplicate)
+        entry = self.entry(record, on_duplicate, dedup)
         self._writer.write([entry])
         self._index_soon()
         if not entry.stored:
             return self.get(str(entry.original_id))
         return replace(record, duplicate_of=entry.original_id) if entry.original_id else record
 
-    def log_many(self, items: Iterable[Mapping[str, Any] | Record], *, on_duplicate: OnDuplicate = "keep") -> list[str]:
+    def log_many(
+        self,
+        items: Iterable[Mapping[str, Any] | Record],
+        *,
+        on_duplicate: OnDuplicate | None = None,
+        dedup: Rule | Level | None = None,
+    ) -> list[str]:
         """Store many, in batches as they come; returns for each the id of the record that holds its content.
 
-        items: mappings of log's arguments, or records. What was committed before an error stays.
+        items: mappings of log's arguments, or records. What was committed before an error stays. In meaning each is
+        compared with those before it, so dedup="semantic" writes them one by one.
         """
-        self._check_open()
-        checked_policy(on_duplicate)
         ids: list[str] = []
-        for batch in _batches(items, _BATCH):
-            entries = [Entry(record_rows(self._as_record(item)), on_duplicate) for item in batch]
-            ids += self.write_entries(entries)
+        size = 1 if self._policy(self.settings.project, on_duplicate, dedup).is_semantic else _BATCH
+        for batch in _batches(items, size):
+            ids += self.write_entries([self.entry(self._as_record(item), on_duplicate, dedup) for item in batch])
         return ids
+
+    def entry(
+        self, record: Record, on_duplicate: OnDuplicate | None = None, dedup: Rule | Level | None = None
+    ) -> Entry:
+        """A record prepared for `write_entries`, with what is to happen when it is a duplicate."""
+        self._check_open()
+        policy = self._policy(record.project, on_duplicate, dedup)
+        if policy.rule is not None:
+            self._gate.make_ready(policy.rule)
+        rows = record_rows(record)
+        foreseen = self._foreseen(rows, policy.rule) if policy.is_semantic and policy.rule else None
+        if on_duplicate is None and dedup is None:
+            return Entry(rows, None, foreseen=foreseen)
+        return Entry(rows, policy.on_duplicate, policy.rule, foreseen)
 
     def write_entries(self, entries: Sequence[Entry]) -> list[str]:
         """Commit prepared entries in one transaction; the id that holds each one's content."""
@@ -291,6 +317,72 @@ class Store:
 
         return self._found(find, "dense")
 
+    # Duplicates
+
+    def duplicates(
+        self,
+        level: Rule | Level = "near",
+        threshold: float | None = None,
+        where: Where = None,
+        *,
+        on: On = "output",
+        progress: Progress | None = None,
+    ) -> Sequence[DuplicateCluster]:
+        """Clusters of records that say the same, largest first; see genstore.DedupRule for what that means.
+
+        progress is called with (done, left) while bodies are sketched (left unknown: 0) or neighbours asked for.
+        """
+        from genstore.dedup.duplicates import semantic_duplicates, sketched_duplicates
+
+        self._check_open()
+        rule = level if isinstance(level, Rule) else Rule(level, on, threshold)
+        condition = self._condition(where)
+        scope = sql_where(condition)
+        if rule.level != "semantic":
+            return sketched_duplicates(self.database, self.bodies, self._gate, rule, scope, progress)
+        space = self._projections.active()
+        return semantic_duplicates(self.database, self.bodies, space, rule, scope, condition, progress)
+
+    def deduplicate(
+        self,
+        clusters: Sequence[DuplicateCluster],
+        action: Action,
+        rule: Rule | Level = "near",
+        *,
+        progress: Progress | None = None,
+    ) -> Receipt:
+        """Act on clusters that `duplicates` found: link, delete or merge; what that came to.
+
+        rule: what they were found by, noted with links. Each cluster is one transaction.
+        """
+        from genstore.dedup.apply import apply, checked_action
+
+        self._check_open()
+        receipt = apply(self.database, clusters, checked_action(action), as_rule(rule), progress)
+        if self.bodies.blobs is not None:
+            sweep(self.database, self.bodies.blobs)
+        self._index_soon()
+        return receipt
+
+    def policy(self) -> Policy:
+        """What the project does with duplicates when a call does not say."""
+        self._gate.refresh()
+        return self._gate.policy(self.settings.project)
+
+    def set_policy(self, on_duplicate: OnDuplicate, dedup: Rule | Level | None = None) -> Policy:
+        """Have every process do this with the project's duplicates when a call does not say."""
+        policy = Policy(checked_policy(on_duplicate), None if dedup is None else as_rule(dedup))
+        if policy.rule is not None:
+            self._gate.make_ready(policy.rule)
+        self._gate.save(self.settings.project, policy)
+        return policy
+
+    def redo_sketches(self, progress: Progress | None = None) -> int:
+        """Make anew what near and exact duplicates are found by, after shingle_words was changed; how many."""
+        from genstore.dedup.duplicates import redo_sketches
+
+        return redo_sketches(self.database, self.bodies, self._gate, progress)
+
     # Upkeep
 
     def flush(self, progress: Progress | None = None) -> None:
@@ -365,6 +457,18 @@ class Store:
             raise InvalidInput(f"a record has the field {odd[0]!r}; fields have names such as 'prompt'")
         return build_record(**{"project": self.settings.project, **item})
 
+    def _policy(self, project: str, on_duplicate: OnDuplicate | None, dedup: Rule | Level | None) -> Policy:
+        if on_duplicate is None and dedup is None:
+            return self._gate.policy(project)
+        return Policy(checked_policy(on_duplicate or "link"), None if dedup is None else as_rule(dedup))
+
+    def _foreseen(self, rows: RecordRows, rule: Rule) -> Found | None:
+        from genstore.dedup.foresee import foresee
+
+        projection = self._projections.active()
+        self._catch_up_briefly(projection, dense=True)
+        return foresee(self.database, self.bodies, projection, rows, rule)
+
     def _annotate(self, change: Callable[[Any, str], R], record_id: str) -> R:
         self._check_open()
         with self.database.write() as connection:
@@ -435,10 +539,11 @@ class Store:
             raise StoreError("the store is closed; open it again")
 
 
-def checked_policy(policy: str) -> None:
-    """Raise InvalidInput unless it is one of keep, skip and link."""
+def checked_policy(policy: OnDuplicate) -> OnDuplicate:
+    """The policy. Raises InvalidInput unless it is one of keep, skip and link."""
     if policy not in POLICIES:
         raise InvalidInput(f"on_duplicate is {policy!r}; it is one of {', '.join(POLICIES)}")
+    return policy
 
 
 T = TypeVar("T")

@@ -31,4 +31,5 @@ EXIT_CODES = {
     "embedder_mismatch": EMBEDDER,
     "embedder_unavailable": EMBEDDER,
     "missing_dependency": EMBEDDER,
+    "sketch_mismatch": INVALID,
 }

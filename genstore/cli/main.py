@@ -67,9 +67,9 @@ def options(
     context.obj = Session(store, project, index)
 
 
-from genstore.cli import annotate, demo, exchange, read, upkeep, write  # noqa: E402 - they add their verbs to app
+from genstore.cli import annotate, dedup, demo, exchange, read, upkeep, write  # noqa: E402 - they add their verbs to app
 
-for group in (write, read, annotate, exchange, upkeep, demo):
+for group in (write, read, annotate, dedup, exchange, upkeep, demo):
     group.register(app)
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from genstore.dedup.rule import Level, Rule
     from genstore.store import Store
 
 Format = Literal["jsonl", "parquet"]
@@ -76,6 +77,7 @@ def import_file(
     format: Format | None = None,
     mapping: FieldMapping | Mapping[str, Any] | None = None,
     on_duplicate: OnDuplicate = "skip",
+    dedup: Rule | Level | None = None,
     progress: Callable[[ImportReport], None] | None = None,
     limit: int | None = None,
     project: str | None = None,
@@ -83,9 +85,10 @@ def import_file(
     """Store the rows of a JSONL (plain, gzip, zstd) or Parquet file; "-" reads standard input.
 
     mapping: which field is what; None recognises genstore's own exports, messages, and the common names of prompt and
-    output. on_duplicate: for rows whose content is there already; rows of an own export keep their ids instead and are
-    skipped by them. progress is called after each batch with the report, which goes on changing. limit: rows to read.
-    project: put the records there, own exports too. A row that cannot be used is reported and passed over.
+    output. on_duplicate and dedup: for rows whose content is there already, as in `Store.log`; rows of an own export
+    keep their ids instead and are skipped by them. progress is called after each batch with the report, which goes on
+    changing. limit: rows to read. project: put the records there, own exports too. A row that cannot be used is
+    reported and passed over.
     Raises InvalidInput when the mapping does not fit the file, before anything is stored; what was committed before
     any other error stays.
     """
@@ -93,7 +96,7 @@ def import_file(
         raise InvalidInput(f"on_duplicate is {on_duplicate!r}; it is one of {', '.join(POLICIES)}")
     chosen, started = as_mapping(mapping), time.monotonic()
     report = ImportReport()
-    work = _Import(store, report, on_duplicate)
+    work = _Import(store, report, on_duplicate, dedup)
     with jsonl.opened(source) as file:
         report.size = _size(file)
         rows = islice(_rows(file, source, format), limit)
@@ -114,10 +117,13 @@ def import_file(
 class _Import:
     """Writes batches and counts what became of each row."""
 
-    def __init__(self, store: Store, report: ImportReport, on_duplicate: OnDuplicate) -> None:
+    def __init__(
+        self, store: Store, report: ImportReport, on_duplicate: OnDuplicate, dedup: Rule | Level | None
+    ) -> None:
         self._store = store
         self._report = report
         self._on_duplicate = on_duplicate
+        self._dedup = dedup
         self._waiting: list[Relation] = []  # their target may still be to come
 
     def add(self, rows: Sequence[Row], as_record: Callable[[Any], Described]) -> None:
@@ -136,7 +142,7 @@ class _Import:
                 continue
             record = described.record
             if not described.own:
-                entries.append(Entry(record_rows(record), self._on_duplicate))
+                entries.append(self._store.entry(record, self._on_duplicate, self._dedup))
             elif record.id in owned:
                 self._report.fail(row.line, f"the id {record.id} stands twice in this file")
             else:

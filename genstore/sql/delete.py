@@ -11,8 +11,10 @@ from genstore.sql import tables
 from genstore.sql.annotate import enqueue
 from genstore.sql.engine import Database
 from genstore.sql.read import chunked, page
+from genstore.sql.rows import unpack_keys
 
 _parts, _contents, _passages, _embeddings = tables.parts, tables.contents, tables.passages, tables.embeddings
+_sketches, _sketch_keys = tables.sketches, tables.sketch_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def delete_orphans(connection: Connection, digests: list[str]) -> tuple[int, int
         texts = list(
             connection.execute(select(_passages.c.text_sha256).where(_passages.c.sha256.in_(gone)).distinct()).scalars()
         )
+        _delete_sketches(connection, gone)
         connection.execute(delete(_contents).where(_contents.c.sha256.in_(gone)))
         connection.execute(delete(_passages).where(_passages.c.sha256.in_(gone)))
         for digest in (row.sha256 for row in rows if row.blob):
@@ -101,6 +104,15 @@ def delete_orphans(connection: Connection, digests: list[str]) -> tuple[int, int
         size_bytes += sum(row.size_bytes for row in rows)
         embeddings += _delete_unused_embeddings(connection, texts)
     return contents, embeddings, size_bytes
+
+
+def _delete_sketches(connection: Connection, digests: list[str]) -> None:
+    """Delete what the bodies are found by as duplicates; their keys are not found by the sketch alone."""
+    rows = connection.execute(select(_sketches.c.id, _sketches.c.packed).where(_sketches.c.sha256.in_(digests))).all()
+    for row in rows:
+        keyed = (_sketch_keys.c.sketch_id == row.id) & _sketch_keys.c.key.in_(unpack_keys(row.packed))
+        connection.execute(delete(_sketch_keys).where(keyed))
+    connection.execute(delete(_sketches).where(_sketches.c.sha256.in_(digests)))
 
 
 def _delete_unused_embeddings(connection: Connection, texts: list[str]) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,7 +29,8 @@ _CHECKPOINT_PAGES = 4_000
 # PostgreSQL runs writers side by side; these say that two met and one has to begin again: serialization failure,
 # deadlock, and a body deleted between a writer's look at it and the part that names it.
 _COLLISIONS = ("40001", "40P01", "23503")
-_ATTEMPTS = 5
+ATTEMPTS = 12
+_LONGEST_PAUSE_S = 0.2
 
 T = TypeVar("T")
 
@@ -70,13 +73,14 @@ class Database:
 
     def transact(self, work: Callable[[Connection], T]) -> T:
         """What work returns from a write transaction of its own; run anew when it collided with another's."""
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             try:
                 with self.write() as connection:
                     return work(connection)
             except StoreError as error:
-                if attempt == _ATTEMPTS - 1 or not is_collision(error):
+                if attempt == ATTEMPTS - 1 or not is_collision(error):
                     raise
+                pause_before_retry(attempt)
         raise AssertionError("the last attempt returns or raises")
 
     @contextmanager
@@ -142,6 +146,11 @@ def is_collision(error: BaseException) -> bool:
     """Whether the database undid a transaction only because another was in its way: the same again may succeed."""
     driver = getattr(error.__cause__, "orig", None) or error.__cause__
     return getattr(driver, "sqlstate", None) in _COLLISIONS
+
+
+def pause_before_retry(attempt: int) -> None:
+    """Wait a random while, longer after each attempt: two that collided at once would collide again in step."""
+    time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.002 * 2**attempt)))
 
 
 def insert_once(database: Connection | Engine, table: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -73,6 +75,22 @@ def field_table_rows(record_id: str, record: Record) -> list[Row]:
 
 def _json(value: Mapping[str, Any]) -> str:
     return canonical_json(value) if value else "{}"
+
+
+def pack_keys(keys: Iterable[int]) -> bytes:
+    """Keys of a sketch, 8 bytes each, little-endian."""
+    packed = array("q", keys)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def unpack_keys(data: bytes) -> list[int]:
+    """The inverse of pack_keys."""
+    keys = array("q", data)
+    if sys.byteorder == "big":
+        keys.byteswap()
+    return list(keys)
 
 
 def build_part(row: Any, body: bytes | None, size_bytes: int) -> Part:

@@ -276,6 +276,55 @@ class GarbageRow(Base):
     sha256: Mapped[Hash] = mapped_column(primary_key=True)
 
 
+class SketchRow(Base):
+    """What one method of comparing bodies made of one body; see dedup/method.py. packed: its keys, 8 bytes each."""
+
+    __tablename__ = "sketches"
+
+    id: Mapped[Serial]
+    sha256: Mapped[str] = mapped_column(String(64), ForeignKey("contents.sha256", ondelete="CASCADE"))
+    method: Mapped[str]
+    packed: Mapped[bytes]
+
+    __table_args__ = (Index(None, "sha256", "method", unique=True), {"sqlite_autoincrement": True})
+
+
+class SketchKeyRow(Base):
+    """A key of a sketch: bodies that share one are candidates for being duplicates.
+
+    No foreign key: the index it would need is as large as the table. Who deletes a sketch knows its keys.
+    """
+
+    __tablename__ = "sketch_keys"
+
+    key: Mapped[int] = mapped_column(primary_key=True)
+    sketch_id: Mapped[int] = mapped_column(_Serial, primary_key=True)
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class SketchMethodRow(Base):
+    """A method that sketches were made with. live: every new body is sketched in the transaction that writes it."""
+
+    __tablename__ = "sketch_methods"
+
+    method: Mapped[str] = mapped_column(primary_key=True)
+    live: Mapped[bool]
+
+
+class DuplicatePolicyRow(Base):
+    """What a project does with duplicates when a call does not say."""
+
+    __tablename__ = "duplicate_policies"
+
+    project: Mapped[str] = mapped_column(primary_key=True)
+    on_duplicate: Mapped[str]
+    level: Mapped[str | None]
+    compared: Mapped[str]
+    threshold: Mapped[float | None]
+    ignore_case: Mapped[bool]
+
+
 def _table(row: type[Base]) -> Table:
     return cast("Table", row.__table__)
 
@@ -294,3 +343,7 @@ embeddings = _table(EmbeddingRow)
 indexes = _table(IndexRow)
 outbox = _table(OutboxRow)
 garbage = _table(GarbageRow)
+sketches = _table(SketchRow)
+sketch_keys = _table(SketchKeyRow)
+sketch_methods = _table(SketchMethodRow)
+duplicate_policies = _table(DuplicatePolicyRow)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Protocol
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from genstore.blobs import Bodies
 from genstore.errors import InvalidInput, StoreError
+from genstore.identity import canonical_json
 from genstore.sql import tables
-from genstore.sql.engine import APPLICATION_ID, Database, is_collision
+from genstore.sql.engine import APPLICATION_ID, ATTEMPTS, Database, is_collision, pause_before_retry
 from genstore.sql.read import chunked
 from genstore.sql.rows import PART_COLUMNS, RECORD_COLUMNS, RecordRows, Row
 
@@ -23,21 +24,37 @@ POLICIES: tuple[OnDuplicate, ...] = ("keep", "skip", "link")
 
 # One transaction takes at most this many waiting records: the callers of the first should not wait for the last.
 _MOST_AT_ONCE = 1_000
-_ATTEMPTS = 5
 _CONTENT_LOCKS = 64
+_PROJECT = RECORD_COLUMNS.index("project")
+
+
+class Found(NamedTuple):
+    """The stored record that an entry is a duplicate of; score in [0, 1], evidence as JSON can hold it."""
+
+    record_id: str
+    score: float
+    evidence: Mapping[str, Any]
 
 
 @dataclass(slots=True)
 class Entry:
     """One record on its way into SQL, and what became of it.
 
-    original_id: the record that already held the content; stored: whether this one was written as well.
+    on_duplicate: None leaves it to the record's project. rule: how it is compared, None by its fingerprint. foreseen:
+    the original that was found before the transaction, where only that is possible. original: the record that already
+    held the content; stored: whether this one was written as well.
     """
 
     rows: RecordRows
-    on_duplicate: OnDuplicate = "keep"
-    original_id: str | None = None
+    on_duplicate: OnDuplicate | None = "keep"
+    rule: Any = None
+    foreseen: Found | None = None
+    original: Found | None = None
     stored: bool = True
+
+    @property
+    def original_id(self) -> str | None:
+        return None if self.original is None else self.original.record_id
 
     @property
     def id(self) -> str:
@@ -46,7 +63,7 @@ class Entry:
     @property
     def held_by(self) -> str:
         """The id of the record that holds the content, once it was written."""
-        return self.id if self.stored else str(self.original_id)
+        return self.id if self.stored or self.original is None else self.original.record_id
 
     @property
     def fingerprint(self) -> str:
@@ -63,6 +80,19 @@ class _Call:
     done: bool = False  # a flag, not an Event: who waits does so for its turn, and an Event costs 4 us
 
 
+class Gate(Protocol):
+    """Decides what is a duplicate of what; see dedup.gate."""
+
+    def settle(self, cursor: Any, batch: Sequence[Entry]) -> bool:
+        """Set on_duplicate and rule where they are left to the project; whether any entry has a rule."""
+
+    def original(self, connection: Connection, entry: Entry) -> Found | None:
+        """The original of an entry that has a rule."""
+
+    def keep(self, cursor: Any, stored: Sequence[RecordRows]) -> None:
+        """Note what records that are being stored will be found by."""
+
+
 class Writer:
     """Writes entries. Callers that arrive while a transaction runs share the next one.
 
@@ -70,9 +100,10 @@ class Writer:
     no hand-over and a crowd pays one commit.
     """
 
-    def __init__(self, database: Database, bodies: Bodies) -> None:
+    def __init__(self, database: Database, bodies: Bodies, gate: Gate) -> None:
         self._database = database
         self._bodies = bodies
+        self._gate = gate
         self._statements = _Statements(database)
         self._waiting: deque[_Call] = deque()
         self._turn = threading.Lock()
@@ -139,13 +170,14 @@ class Writer:
 
     def _commit_anew(self, batch: Sequence[Entry]) -> None:
         """Commit, and once more when another process's transaction was in the way."""
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             try:
                 self._commit(batch)
                 return
             except StoreError as error:
-                if attempt == _ATTEMPTS - 1 or not is_collision(error):
+                if attempt == ATTEMPTS - 1 or not is_collision(error):
                     raise
+                pause_before_retry(attempt)
 
     def _explained(self, error: BaseException, call: _Call) -> BaseException:
         """What to tell the caller: an id that is taken is a mistake of its own, not the database's trouble."""
@@ -167,16 +199,46 @@ class Writer:
     def _commit(self, batch: Sequence[Entry]) -> None:
         contents = self._sealed(batch)
         with self._database.cursor() as cursor:
-            self._find_originals(cursor, batch)
-            stored = [entry.rows for entry in batch if entry.stored]
-            if stored:
-                self._insert(cursor, stored, contents)
-            links = [
-                (entry.id, "duplicate_of", entry.original_id, "{}")
-                for entry in batch
-                if entry.stored and entry.original_id
-            ]
-            _run(cursor, self._statements.relations, links)
+            if not self._gate.settle(cursor, batch):
+                self._store(cursor, batch, contents)
+                return
+        with self._database.write() as connection:
+            self._store_compared(connection, batch, contents)
+
+    def _store(self, cursor: Any, batch: Sequence[Entry], contents: dict[str, Row]) -> None:
+        """Store the entries that are not skipped by their fingerprint."""
+        self._find_originals(cursor, batch)
+        self._insert_stored(cursor, batch, contents)
+
+    def _store_compared(self, connection: Connection, batch: Sequence[Entry], contents: dict[str, Row]) -> None:
+        """Store entries one after the other: each has to be found by those behind it."""
+        cursor = connection.connection.cursor()
+        self._lock_projects(cursor, batch)
+        for entry in batch:
+            if entry.rule is None:
+                self._store(cursor, [entry], contents)
+                continue
+            entry.original = self._gate.original(connection, entry)
+            entry.stored = entry.original is None or entry.on_duplicate != "skip"
+            self._insert_stored(cursor, [entry], contents)
+
+    def _lock_projects(self, cursor: Any, batch: Sequence[Entry]) -> None:
+        """Of two processes that store alike records at once, the second has to find the first's."""
+        if not self._database.is_sqlite:
+            for project in sorted({str(entry.rows.record[_PROJECT]) for entry in batch}):
+                cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (APPLICATION_ID + 1, project))
+
+    def _insert_stored(self, cursor: Any, batch: Sequence[Entry], contents: dict[str, Row]) -> None:
+        stored = [entry for entry in batch if entry.stored]
+        if not stored:
+            return
+        self._insert(cursor, [entry.rows for entry in stored], contents)
+        links = [
+            (entry.id, "duplicate_of", entry.original.record_id, _evidence(entry.original))
+            for entry in stored
+            if entry.original is not None
+        ]
+        _run(cursor, self._statements.relations, links)
 
     def _sealed(self, batch: Sequence[Entry]) -> dict[str, Row]:
         """Content rows by hash; large bodies are written to the blob store, which must precede the commit."""
@@ -194,9 +256,9 @@ class Writer:
         return rows
 
     def _find_originals(self, cursor: Any, batch: Sequence[Entry]) -> None:
-        """Set original_id and stored by each entry's policy; earlier entries of the batch count as already there."""
+        """Set original and stored by each entry's policy; earlier entries of the batch count as already there."""
         for entry in batch:  # a batch that is committed anew finds the world changed
-            entry.original_id, entry.stored = None, True
+            entry.original, entry.stored = None, True
         asked = {entry.fingerprint for entry in batch if entry.on_duplicate != "keep"}
         if not asked:
             return
@@ -211,8 +273,9 @@ class Writer:
                 found[fingerprint] = row[0]
         for entry in batch:
             if entry.on_duplicate != "keep":
-                entry.original_id = found.get(entry.fingerprint)
-                entry.stored = entry.original_id is None or entry.on_duplicate == "link"
+                original = found.get(entry.fingerprint)
+                entry.original = Found(original, 1.0, {"level": "record"}) if original else None
+                entry.stored = original is None or entry.on_duplicate == "link"
             if entry.stored:
                 found.setdefault(entry.fingerprint, entry.id)
 
@@ -227,6 +290,7 @@ class Writer:
         _run(cursor, statements.tags, [row for rows in stored for row in rows.tags])
         _run(cursor, statements.fields, [row for rows in stored for row in rows.fields])
         _run(cursor, statements.outbox, [("index", rows.record[0]) for rows in stored])
+        self._gate.keep(cursor, stored)
 
     def _keep_blobs(self, needed: Iterable[str], contents: dict[str, Row], stored: Sequence[RecordRows]) -> None:
         """Write a blob again if a deletion removed it between our put and this transaction.
@@ -240,6 +304,10 @@ class Writer:
             if contents[digest][3] is None and not blobs.exists(digest):
                 data = next(rows.bodies[digest] for rows in stored if digest in rows.bodies)
                 blobs.put(digest, self._bodies.seal(data)[1])
+
+
+def _evidence(original: Found) -> str:
+    return canonical_json({"score": round(original.score, 6), **original.evidence}, "evidence")
 
 
 def _is_refusal(error: BaseException) -> bool:

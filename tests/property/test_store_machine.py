@@ -73,7 +73,7 @@ class StoreMachine(RuleBasedStateMachine):
         self,
         prompt: str,
         output: str | None,
-        fields: dict[str, str],
+        fields: dict[str, Any],
         tags: list[str],
         metadata: dict[str, Any],
         policy: Any,

@@ -1,0 +1,227 @@
+"""dedup: duplicates shown, acted on, and how they are found."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.text import Text
+
+from genstore.cli.session import bars, out, print_json
+
+if TYPE_CHECKING:
+    from genstore.dedup.apply import Receipt
+    from genstore.dedup.policy import Policy
+    from genstore.dedup.rule import Rule
+    from genstore.records import Duplicate, DuplicateCluster, Record
+    from genstore.store import Store
+
+Level = Annotated[str, typer.Option(help="exact (same text), near (shared wording) or semantic (same meaning)")]
+On = Annotated[str, typer.Option(help="What is compared: output, prompt or both.")]
+Threshold = Annotated[float | None, typer.Option(help="The least score, 0 to 1; the level's own by default.")]
+IgnoreCase = Annotated[bool, typer.Option("--ignore-case", help="Of the exact level.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+_SHOWN_DUPLICATES = 3
+
+group = typer.Typer(help="Find duplicates, act on them, and say what is done with those to come.")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="dedup")
+
+
+@group.callback(invoke_without_command=True)
+def dedup(
+    context: typer.Context,
+    level: Level = "near",
+    on: On = "output",
+    threshold: Threshold = None,
+    ignore_case: IgnoreCase = False,
+    where: Annotated[str | None, typer.Option("--where", "-w", help="Only among what satisfies this filter.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="Clusters to show; all are acted on.")] = 10,
+    apply: Annotated[
+        str | None, typer.Option(help="link, delete or merge the duplicates into their representative")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --apply.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show clusters of records that say the same, and with --apply act on them."""
+    if context.invoked_subcommand is not None:
+        return
+    from genstore.dedup.apply import checked_action, cost_of
+    from genstore.dedup.rule import Rule
+
+    rule = Rule(level, on, threshold, ignore_case)  # type: ignore[arg-type]
+    action = None if apply is None else checked_action(apply)  # type: ignore[arg-type]
+    with context.obj.open(create=False) as store:
+        clusters = _found(store, rule, where)
+        cost = cost_of(store.database, clusters)
+        if not as_json:
+            _print_clusters(store, clusters[:limit])
+            _print_summary(clusters, cost, shown=min(limit, len(clusters)))
+        receipt = None
+        if action is not None and clusters:
+            if not yes:
+                _ask(action, clusters)
+            with bars() as progress:
+                task = progress.add_task(action, total=len(clusters))
+                receipt = store.deduplicate(
+                    clusters, action, rule, progress=lambda done, left: progress.update(task, completed=done)
+                )
+            store.flush_words()
+    if as_json:
+        print_json(_as_json(rule, clusters, cost, receipt))
+    elif receipt is not None:
+        out.print(_receipt(receipt))
+
+
+@group.command()
+def policy(
+    context: typer.Context,
+    on_duplicate: Annotated[
+        str | None, typer.Argument(help="keep, skip or link; shows what is set when left out")
+    ] = None,
+    level: Annotated[
+        str | None, typer.Option(help="exact, near or semantic; left out: same model, params, prompt and output")
+    ] = None,
+    on: On = "output",
+    threshold: Threshold = None,
+    ignore_case: IgnoreCase = False,
+    as_json: Json = False,
+) -> None:
+    """Say what the project does with duplicates that arrive."""
+    from genstore.dedup.rule import Rule
+
+    with context.obj.open(create=on_duplicate is not None) as store:
+        if on_duplicate is None:
+            found = store.policy()
+        else:
+            rule = None if level is None else Rule(level, on, threshold, ignore_case)  # type: ignore[arg-type]
+            found = store.set_policy(on_duplicate, rule)
+        project = store.settings.project
+    if as_json:
+        print_json({"project": project, **asdict(found)})
+    else:
+        out.print(f"project {escape(project)}: {_policy(found)}")
+
+
+@group.command()
+def redo(context: typer.Context, as_json: Json = False) -> None:
+    """Make anew what near and exact duplicates are found by, after shingle_words was changed."""
+    with context.obj.open(create=False) as store, bars() as progress:
+        task = progress.add_task("sketching", total=None)
+        made = store.redo_sketches(lambda done, left: progress.update(task, completed=done))
+    if as_json:
+        print_json({"sketches": made})
+    else:
+        out.print(f"{made:,} bodies sketched anew")
+
+
+def _found(store: Store, rule: Rule, where: str | None) -> list[DuplicateCluster]:
+    with bars() as progress:
+        task = progress.add_task("comparing", total=None)
+
+        def tell(done: int, left: int) -> None:
+            progress.update(task, completed=done, total=done + left if left else None)
+
+        return list(store.duplicates(rule, where=where, progress=tell))
+
+
+def _print_clusters(store: Store, clusters: list[DuplicateCluster]) -> None:
+    for number, cluster in enumerate(clusters, 1):
+        shown = cluster.duplicates[:_SHOWN_DUPLICATES]
+        lines = [_record_line(f"{number:>3} ", store.get(cluster.representative), f"{len(cluster):,} records")]
+        lines += [_duplicate_line(store.get(duplicate.record_id), duplicate) for duplicate in shown]
+        if len(cluster.duplicates) > len(shown):
+            lines.append(Text(f"      and {len(cluster.duplicates) - len(shown):,} more", style="dim"))
+        for line in lines:
+            out.print(line, overflow="ellipsis", no_wrap=True)
+        out.print()
+
+
+def _record_line(head: str, record: Record, note: str) -> Text:
+    from genstore.cli.show import clean, one_line
+
+    return Text.assemble(
+        (head, "bold"), (note, "bold green"), "  ", (clean(record.model or record.name or record.kind), "cyan"), "  ",
+        (record.id, "dim"), "  ", one_line(record.output_text or record.prompt_text, 100),
+    )  # fmt: skip
+
+
+def _duplicate_line(record: Record, duplicate: Duplicate) -> Text:
+    return _record_line("    = ", record, f"{duplicate.score:.2f} {_evidence(duplicate.evidence)}")
+
+
+def _evidence(evidence: Any) -> str:
+    """What makes a pair one, in a few words."""
+    if evidence.get("identical"):
+        return "identical"
+    if "shared" in evidence:
+        differing = evidence["only_in_duplicate"] + evidence["only_in_original"]
+        return f"shares {evidence['shared']} shingles, {differing} differ"
+    if "cosine" in evidence:
+        return f"cosine {evidence['cosine']:.2f}"
+    if "differing_bits" in evidence:
+        return f"{evidence['differing_bits']} of {evidence['of_bits']} bits differ"
+    return "same text"
+
+
+def _print_summary(clusters: list[DuplicateCluster], cost: Receipt, shown: int) -> None:
+    if not clusters:
+        out.print("no duplicates")
+        return
+    more = f" ({shown:,} shown)" if shown < len(clusters) else ""
+    out.print(f"{len(clusters):,} clusters{more}, {cost.records:,} duplicates of their representatives{_spent(cost)}")
+
+
+def _spent(receipt: Receipt) -> str:
+    parts = [f"{receipt.tokens:,} tokens"] if receipt.tokens else []
+    parts += [f"${receipt.cost_usd:,.4f}"] if receipt.cost_usd else []
+    return f"; they took {' and '.join(parts)}" if parts else ""
+
+
+def _receipt(receipt: Receipt) -> str:
+    done = {"link": "linked", "delete": "deleted", "merge": "merged"}[receipt.action]
+    line = f"{done} {receipt.records:,} records in {receipt.clusters:,} clusters"
+    if receipt.action == "merge":
+        line += f"; kept {receipt.scores:,} scores, {receipt.tags:,} tags, {receipt.relations:,} relations"
+    saved = [f"{receipt.size_bytes:,} bytes"] if receipt.action != "link" else []
+    saved += [f"{receipt.tokens:,} tokens"] if receipt.tokens else []
+    saved += [f"${receipt.cost_usd:,.4f}"] if receipt.cost_usd else []
+    line += f"; {'repeated' if receipt.action == 'link' else 'saved'}: {', '.join(saved)}" if saved else ""
+    return line + (f"; {receipt.skipped:,} were gone already" if receipt.skipped else "")
+
+
+def _ask(action: str, clusters: list[DuplicateCluster]) -> None:
+    from genstore.errors import InvalidInput
+
+    count = sum(len(cluster.duplicates) for cluster in clusters)
+    if not sys.stdin.isatty():
+        raise InvalidInput(f"{count:,} records would be touched by {action}; pass --yes to go on")
+    typer.confirm(f"{action} {count:,} duplicates into {len(clusters):,} representatives?", abort=True, err=True)
+
+
+def _policy(found: Policy) -> str:
+    if found.on_duplicate == "keep":
+        return "keep, duplicates are stored like any other record"
+    if found.rule is None:
+        return f"{found.on_duplicate} what has the same model, params, prompt and output"
+    rule = found.rule
+    return f"{found.on_duplicate} {rule.level} duplicates of the {rule.on}, from a score of {rule.least_score:g}"
+
+
+def _as_json(rule: Rule, clusters: list[DuplicateCluster], cost: Receipt, receipt: Receipt | None) -> dict[str, Any]:
+    return {
+        "level": rule.level,
+        "on": rule.on,
+        "threshold": rule.least_score,
+        "clusters": [asdict(cluster) for cluster in clusters],
+        "duplicates": cost.records,
+        "tokens": cost.tokens,
+        "cost_usd": cost.cost_usd,
+        "applied": None if receipt is None else asdict(receipt),
+    }

@@ -1,0 +1,1 @@
+"""Duplicates at three levels: found as records arrive and afterwards, each with the evidence that made it one."""

@@ -1,0 +1,190 @@
+"""Sketches in SQL: a body's keys under a method, made once, found by a key they share with another's.
+
+Through the driver's own cursor, as in sql/write.py: a text has 32 keys, and SQLAlchemy would cost more than SQLite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, select, update
+
+from genstore.blobs import Bodies
+from genstore.dedup.method import Method, Methods
+from genstore.errors import BlobCorrupt, BlobMissing
+from genstore.sql import tables
+from genstore.sql.engine import Database, insert_once
+from genstore.sql.read import chunked
+from genstore.sql.rows import pack_keys
+from genstore.work import Progress
+
+_parts, _contents, _records = tables.parts, tables.contents, tables.records
+_sketches, _keys, _methods = tables.sketches, tables.sketch_keys, tables.sketch_methods
+
+_AT_ONCE = 1_000
+_MOST_CANDIDATES = 64
+"""Of the bodies that share keys with one, so many that share most are compared with it."""
+
+
+class Sketch(NamedTuple):
+    """A body's keys under a method."""
+
+    sha256: str
+    method: str
+    keys: Sequence[int]
+
+
+class Sketches:
+    """The sketches of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        mark = "?" if database.is_sqlite else "%s"
+        self._insert = (
+            f"INSERT INTO sketches (sha256, method, packed) SELECT sha256, {mark}, {mark} FROM contents "
+            f"WHERE sha256 = {mark} ON CONFLICT DO NOTHING RETURNING id"
+        )
+        columns = dict.fromkeys(("key", "sketch_id"))
+        self._insert_keys = database.compiled(insert_once(database.engine, _keys).values(columns))
+        self._live = f"SELECT method FROM sketch_methods WHERE live = {mark}"
+        self._has = f"SELECT 1 FROM sketches WHERE sha256 = {mark} AND method = {mark}"
+        self._mark = mark
+
+    def keep(self, cursor: Any, made: Sequence[Sketch]) -> None:
+        """Store sketches; one that is there already, or whose body is gone, is left out."""
+        rows: list[tuple[int, int]] = []
+        for sketch in sorted(made):
+            cursor.execute(self._insert, (sketch.method, pack_keys(sketch.keys), sketch.sha256))
+            if (inserted := cursor.fetchone()) is not None:
+                rows += [(key, inserted[0]) for key in set(sketch.keys)]
+        if rows:
+            rows.sort()  # neighbours go to one page of the B-tree
+            cursor.executemany(self._insert_keys, rows)
+
+    def has(self, cursor: Any, digest: str, method: str) -> bool:
+        """Whether the body has a sketch of the method."""
+        cursor.execute(self._has, (digest, method))
+        return cursor.fetchone() is not None
+
+    def live(self, cursor: Any) -> list[str]:
+        """The methods that every new body is sketched with."""
+        cursor.execute(self._live, (True,))
+        return [row[0] for row in cursor.fetchall()]
+
+    def candidates(self, cursor: Any, method: str, keys: Sequence[int]) -> list[str]:
+        """Hashes of the bodies that share a key, those that share most first."""
+        if not keys:
+            return []
+        marks = ",".join([self._mark] * len(keys))
+        cursor.execute(
+            "SELECT s.sha256, count(*) AS shared FROM sketch_keys k JOIN sketches s ON s.id = k.sketch_id "
+            f"WHERE k.key IN ({marks}) AND s.method = {self._mark} "
+            f"GROUP BY s.id, s.sha256 ORDER BY shared DESC, s.id LIMIT {_MOST_CANDIDATES}",
+            (*keys, method),
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+    def sketch_missing(
+        self,
+        bodies: Bodies,
+        methods: Methods,
+        scope: ColumnElement[bool] | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Sketch every body that the rule compares and that has no sketch yet; how many were sketched.
+
+        scope: a condition on records, all of them if None. Committed batch by batch: cut short, it goes on later.
+        """
+        done = after = 0
+        while True:
+            with self._database.read() as connection:
+                query = _compared(methods, scope).where(_parts.c.id > after).order_by(_parts.c.id).limit(_AT_ONCE)
+                page = connection.execute(query).all()
+                made = _made(connection, bodies, methods, page)
+            if made:
+                with self._database.write() as connection:
+                    self.keep(connection.connection.cursor(), made)
+            done += len(made)
+            if progress is not None:
+                progress(done, 0)
+            if len(page) < _AT_ONCE:
+                return done
+            after = page[-1].id
+
+
+def shared_keys(connection: Connection, methods: Sequence[Method]) -> Iterator[list[str]]:
+    """For each key that several bodies share under one method, their hashes."""
+    shared = select(_keys.c.key).group_by(_keys.c.key).having(func.count() > 1)
+    query = (
+        select(_keys.c.key, _sketches.c.method, _sketches.c.sha256)
+        .join(_sketches, _sketches.c.id == _keys.c.sketch_id)
+        .where(_keys.c.key.in_(shared), _sketches.c.method.in_([method.name for method in methods]))
+        .order_by(_keys.c.key, _keys.c.sketch_id)
+    )
+    rows = connection.execution_options(yield_per=10_000).execute(query)
+    for _, group in groupby(rows, key=lambda row: row.key):
+        by_method: dict[str, list[str]] = {}
+        for row in group:
+            by_method.setdefault(row.method, []).append(row.sha256)
+        yield from (digests for digests in by_method.values() if len(digests) > 1)
+
+
+def known_methods(connection: Connection) -> dict[str, bool]:
+    """The methods that sketches were made with, and whether every new body is sketched as it is written."""
+    return {name: bool(live) for name, live in connection.execute(select(_methods.c.method, _methods.c.live))}
+
+
+def note_methods(connection: Connection, methods: Sequence[Method], *, live: bool) -> None:
+    """Note that methods are in use; a use that does not need them live leaves those that are."""
+    names = [method.name for method in methods]
+    connection.execute(insert_once(connection, _methods), [{"method": name, "live": live} for name in names])
+    if live:
+        connection.execute(update(_methods).where(_methods.c.method.in_(names)).values(live=True))
+
+
+def forget_method(connection: Connection, method: str) -> None:
+    """Delete a method's sketches and its name."""
+    own = select(_sketches.c.id).where(_sketches.c.method == method)
+    connection.execute(delete(_keys).where(_keys.c.sketch_id.in_(own)))
+    connection.execute(delete(_sketches).where(_sketches.c.method == method))
+    connection.execute(delete(_methods).where(_methods.c.method == method))
+
+
+def _compared(methods: Methods, scope: ColumnElement[bool] | None) -> Select[Any]:
+    """The parts that the rule compares."""
+    columns = (_parts.c.id, _parts.c.sha256, _parts.c.media_type, _parts.c.binary)
+    query = select(*columns).where(_parts.c.side.in_(methods.rule.sides), _parts.c.history.is_(False))
+    if scope is not None:
+        query = query.join(_records, _records.c.id == _parts.c.record_id).where(scope)
+    return query
+
+
+def _made(connection: Connection, bodies: Bodies, methods: Methods, page: Sequence[Any]) -> list[Sketch]:
+    """Sketches of the page's bodies that have none; a body that cannot be read is left out, `verify` reports it."""
+    by_method: dict[str, tuple[Method, list[str]]] = {}
+    for digest, row in {row.sha256: row for row in page}.items():
+        if (method := methods.of(row.media_type, bool(row.binary))) is not None:
+            by_method.setdefault(method.name, (method, []))[1].append(digest)
+    made: list[Sketch] = []
+    for name, (method, digests) in by_method.items():
+        found = {digest: method.features(body) for digest, body in _unsketched(connection, bodies, name, digests)}
+        keys = method.keys(list(found.values()))
+        made += [Sketch(digest, name, own) for digest, own in zip(found, keys, strict=True)]
+    return made
+
+
+def _unsketched(
+    connection: Connection, bodies: Bodies, method: str, digests: Sequence[str]
+) -> Iterator[tuple[str, bytes]]:
+    """Those of the bodies that have no sketch of the method."""
+    for chunk in chunked(digests):
+        own = select(_sketches.c.sha256).where(_sketches.c.method == method, _sketches.c.sha256.in_(chunk))
+        missing = set(chunk) - set(connection.execute(own).scalars())
+        if not missing:
+            continue
+        for row in connection.execute(select(_contents).where(_contents.c.sha256.in_(missing))):
+            with suppress(BlobMissing, BlobCorrupt):
+                yield row.sha256, bodies.unseal(row.sha256, row.encoding, row.body)
