@@ -34,6 +34,7 @@ from genstore.sql.write import POLICIES, Entry, Found, OnDuplicate, Writer
 
 if TYPE_CHECKING:
     from genstore.dedup.apply import Action, Receipt
+    from genstore.dedup.held_out import Dropped
     from genstore.exchange.export import Format
     from genstore.exchange.import_ import ImportReport
     from genstore.search.plan import Mode, Plan
@@ -429,11 +430,30 @@ class Store:
 
         return import_file(self, source, **options)
 
-    def export(self, target: Any, *, where: Where = None, format: Format | None = None, **options: Any) -> int:
-        """Write records to JSONL or Parquet; how many were written."""
+    def export(
+        self,
+        target: Any,
+        *,
+        where: Where = None,
+        format: Format | None = None,
+        dedup: Rule | Level | None = None,
+        against: Any = None,
+        on_dropped: Callable[[Dropped], None] | None = None,
+        **options: Any,
+    ) -> int:
+        """Write records to JSONL or Parquet; how many were written.
+
+        dedup: leave out what duplicates a record that is written. against: a file of held-out records, leave out what
+        duplicates one of them (by dedup, near if that is None); its fields are recognised or given as mapping=.
+        on_dropped: called with each record that was left out and why.
+        """
         from genstore.exchange.export import export_file
 
-        return export_file(self, target, where=where, format=format, **options)
+        keep = None
+        if dedup is not None or against is not None:
+            mapping = options.pop("mapping", None)
+            keep = self._sieve(dedup, against, mapping, where, on_dropped or (lambda dropped: None))
+        return export_file(self, target, where=where, format=format, keep=keep, **options)
 
     def close(self) -> None:
         """Write away what was handed over, finish the indexing batch in hand, let go of everything."""
@@ -456,6 +476,24 @@ class Store:
         if odd := [key for key in item if not isinstance(key, str)]:
             raise InvalidInput(f"a record has the field {odd[0]!r}; fields have names such as 'prompt'")
         return build_record(**{"project": self.settings.project, **item})
+
+    def _sieve(
+        self,
+        dedup: Rule | Level | None,
+        against: Any,
+        mapping: Any,
+        where: Where,
+        on_dropped: Callable[[Dropped], None],
+    ) -> Callable[[Record], bool]:
+        from genstore.dedup.sieve import Sieve
+        from genstore.exchange.held_out import records_of
+
+        rule = as_rule(dedup or "near")
+        clusters = self.duplicates(rule, where=where) if dedup is not None else ()
+        sieve = Sieve(clusters, on_dropped)
+        if against is not None:
+            sieve.hold_out(records_of(against, mapping, self.settings.project), rule, self._gate.methods(rule))
+        return sieve.keep
 
     def _policy(self, project: str, on_duplicate: OnDuplicate | None, dedup: Rule | Level | None) -> Policy:
         if on_duplicate is None and dedup is None:

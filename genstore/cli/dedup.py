@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
 from genstore.cli.session import bars, out, print_json
 
 if TYPE_CHECKING:
     from genstore.dedup.apply import Receipt
+    from genstore.dedup.calibrate import Calibration, Pair
     from genstore.dedup.policy import Policy
     from genstore.dedup.rule import Rule
     from genstore.records import Duplicate, DuplicateCluster, Record
@@ -110,6 +115,33 @@ def policy(
 
 
 @group.command()
+def calibrate(
+    context: typer.Context,
+    pairs: Annotated[
+        Path, typer.Argument(help="Tab-separated, with a heading: Quality or label (1 or 0), and two texts last.")
+    ],
+    precision: Annotated[float, typer.Option(help="The share of called duplicates that have to be some.")] = 0.95,
+    level: Level = "semantic",
+    plot: Annotated[Path | None, typer.Option(help="Draw the curve into this PNG.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Pick the threshold that keeps a precision on labelled pairs, and show what each threshold would do."""
+    from genstore.dedup.calibrate import calibrate as calibrated
+    from genstore.dedup.calibrate import read_pairs
+
+    found = calibrated(read_pairs(pairs), _scorer(level), precision)
+    if plot is not None:
+        from genstore.dedup.curve import draw_curve
+
+        draw_curve(found, plot, f"{level} duplicates")
+    if as_json:
+        print_json({"level": level, **asdict(found)})
+        return
+    _print_curve(found)
+    out.print(_chosen(found, level))
+
+
+@group.command()
 def redo(context: typer.Context, as_json: Json = False) -> None:
     """Make anew what near and exact duplicates are found by, after shingle_words was changed."""
     with context.obj.open(create=False) as store, bars() as progress:
@@ -119,6 +151,51 @@ def redo(context: typer.Context, as_json: Json = False) -> None:
         print_json({"sketches": made})
     else:
         out.print(f"{made:,} bodies sketched anew")
+
+
+def _scorer(level: str) -> Callable[[Sequence[Pair]], Sequence[float]]:
+    """How pairs are scored at a level, with the settings of the environment."""
+    from genstore.config import resolve_settings
+    from genstore.dedup.calibrate import meaning_scores, wording_scores
+    from genstore.dedup.method import Methods
+    from genstore.dedup.rule import Rule
+
+    settings = resolve_settings({}, os.environ)
+    rule = Rule(level)  # type: ignore[arg-type]
+    if rule.level == "semantic":
+        from genstore.embed.embedder import resolve
+
+        cache_dir = Path(settings.cache_dir) if settings.cache_dir else None
+        embedder = resolve(settings.embedder_name, cache_dir=cache_dir, api_key=settings.embedder_api_key)
+        return lambda pairs: meaning_scores(pairs, embedder)
+    method = Methods(rule, settings.shingle_words).of("text/plain", binary=False)
+    assert method is not None
+    return lambda pairs: wording_scores(pairs, method)
+
+
+def _print_curve(found: Calibration) -> None:
+    """The curve at a few round thresholds, and the chosen one among them."""
+    marks = (0.99, 0.98, 0.97, 0.96, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+    reached = [[point for point in found.curve if point.threshold >= mark] for mark in marks]
+    shown = {points[-1] for points in reached if points} | ({found.chosen} if found.chosen else set())
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("threshold", "precision", "recall", "called"):
+        table.add_column(name, justify="right")
+    for point in sorted(shown, key=lambda point: -point.threshold):
+        values = (f"{value:.3f}" for value in (point.threshold, point.precision, point.recall))
+        table.add_row(*values, f"{point.called:,}", style="bold green" if point == found.chosen else "")
+    out.print(table)
+
+
+def _chosen(found: Calibration, level: str) -> str:
+    if found.chosen is None:
+        return f"no threshold reaches a precision of {found.wanted:g} on these {found.pairs:,} pairs"
+    point = found.chosen
+    return (
+        f"--level {level} --threshold {point.threshold:.3f}: precision {point.precision:.3f} "
+        f"(wanted {found.wanted:g}), recall {point.recall:.3f} "
+        f"on {found.pairs:,} pairs, {found.duplicates:,} of them duplicates"
+    )
 
 
 def _found(store: Store, rule: Rule, where: str | None) -> list[DuplicateCluster]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +17,7 @@ from genstore.cli import exits
 from genstore.cli.session import bars, err, index_all, out, print_json
 
 if TYPE_CHECKING:
+    from genstore.dedup.held_out import Dropped
     from genstore.exchange.import_ import ImportReport
 
 
@@ -44,6 +49,9 @@ def import_(
     only: Annotated[bool, typer.Option("--only", help="Leave out the fields that are not named here.")] = False,
     format: Annotated[str | None, typer.Option(help="jsonl or parquet; by the file's name otherwise")] = None,
     on_duplicate: Annotated[str, typer.Option(help="skip, keep or link what the store holds already")] = "skip",
+    dedup: Annotated[
+        str | None, typer.Option(help="What a duplicate is: exact, near, semantic; by default the very same record.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Rows to read; all by default.")] = None,
     embed: Annotated[
         bool, typer.Option("--embed/--no-embed", help="Embed at once, or leave meaning for later.")
@@ -68,7 +76,7 @@ def import_(
         only=only,
     )
     with context.obj.open(create=True) as store:
-        options = {"format": format, "mapping": mapping, "on_duplicate": on_duplicate, "limit": limit}
+        options = {"format": format, "mapping": mapping, "on_duplicate": on_duplicate, "dedup": dedup, "limit": limit}
         report = _read_in(store, file, as_json, project=context.obj.project, **options)
         try:
             index_all(store, embed=embed)
@@ -120,18 +128,53 @@ def export(
     file: Annotated[str, typer.Argument(help="Where to; .gz and .zst compress, - is standard output.")],
     format: Annotated[str | None, typer.Option(help="jsonl or parquet; by the file's name otherwise")] = None,
     where: Annotated[str | None, typer.Option("--where", "-w", help="Only what satisfies this filter.")] = None,
+    dedup: Annotated[str | None, typer.Option(help="Leave out duplicates: exact, near or semantic.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Leave out what duplicates a row of this held-out file (JSONL or Parquet).")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="The held-out file's field with the prompt.")] = None,
+    output: Annotated[str | None, typer.Option(help="The held-out file's field with the output.")] = None,
+    on: Annotated[str, typer.Option(help="What --dedup compares: output, prompt or both.")] = "output",
+    report: Annotated[Path | None, typer.Option(help="Write what was left out, and why, as JSON lines.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Say what was written as JSON.")] = False,
 ) -> None:
     """Export records with scores, tags and relations; `import` brings them back unchanged."""
+    from genstore.dedup.rule import Rule
+
+    dropped: list[Dropped] = []
+    rule = Rule(dedup, on) if dedup else None  # type: ignore[arg-type]
     with context.obj.open(create=False) as store, bars() as progress:
         task = progress.add_task("exporting", total=store.count(where))
         count = store.export(
             file,
             where=where,
             format=format,
+            dedup=rule,
+            against=against,
+            mapping={"prompt": prompt, "output": output} if prompt or output else None,
+            on_dropped=dropped.append,
             progress=lambda done, left: progress.update(task, completed=done, total=done + left),
         )
+    if report is not None:
+        _write_report(report, dropped)
+    reasons = Counter(one.reason for one in dropped)
     if as_json and file != "-":
-        print_json({"file": file, "records": count})
+        print_json(
+            {"file": file, "records": count, "duplicates": reasons["duplicate"], "held_out": reasons["held_out"]}
+        )
         return
-    print(f"{count:,} records written to {file}", file=sys.stderr if file == "-" else sys.stdout)
+    said = sys.stderr if file == "-" else sys.stdout
+    print(f"{count:,} records written to {file}", file=said)
+    if rule is not None or against is not None:
+        copies, leaks = reasons["duplicate"], reasons["held_out"]
+        print(f"left out: {copies:,} duplicates, {leaks:,} that duplicate a held-out row", file=said)
+
+
+def _write_report(path: Path, dropped: Sequence[Dropped]) -> None:
+    from genstore.errors import StorageFull
+
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(asdict(one)) + "\n" for one in dropped)
+    except OSError as error:
+        raise StorageFull(f"cannot write {path}: {error.strerror}") from error

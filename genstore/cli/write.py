@@ -57,7 +57,12 @@ def log(
     metadata: Annotated[str | None, typer.Option(help='JSON: \'{"lang": "en"}\'')] = None,
     params: Annotated[str | None, typer.Option(help="JSON: '{\"temperature\": 0.2}'")] = None,
     session: Annotated[str | None, typer.Option(help="The conversation it belongs to.")] = None,
-    on_duplicate: Annotated[str, typer.Option(help="keep, skip or link")] = "keep",
+    on_duplicate: Annotated[
+        str | None, typer.Option(help="keep, skip or link; by default what the project's policy says")
+    ] = None,
+    dedup: Annotated[
+        str | None, typer.Option(help="What a duplicate is: exact, near, semantic; by default the very same record.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Store one generation and print its id."""
@@ -77,6 +82,7 @@ def log(
         "params": _object(params, "--params"),
         "session_id": session,
         "on_duplicate": on_duplicate,
+        "dedup": dedup,
     }
     if file is not None and output is not None:
         raise InvalidInput("--output and --file are both given; log one of them")

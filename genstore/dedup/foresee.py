@@ -29,7 +29,7 @@ def _foreseen(
     database: Database, connection: Connection, bodies: Bodies, space: Space, rows: RecordRows, rule: Rule
 ) -> Found | None:
     texts = [decode_text(rows.bodies[piece.sha256]) for piece in unit_of(rows, rule) if not piece.binary]
-    own = encoded(space, texts)
+    own = encoded(space.embedder, texts)
     stored = stored_vector(connection, space)
     read = body_reader(connection, bodies)
     inside = All((Compare("project", "=", rows.record[PROJECT]), Compare("kind", "=", rows.record[KIND])))

@@ -192,14 +192,17 @@ def stored_vector(connection: Connection, space: Space) -> Callable[[str], NDArr
     return vector
 
 
-def encoded(space: Space, texts: Sequence[str]) -> dict[str, Vectors]:
+def encoded(embedder: Any, texts: Sequence[str]) -> dict[str, Vectors]:
     """The vectors of texts that are not stored yet, by the text's hash; a text of white space has none."""
-    found: dict[str, Vectors] = {}
-    for text, spans in zip(texts, space.embedder.cutter().cut_many(texts), strict=True):
-        if spans:
-            vectors = space.embedder.encode([text[start:end] for start, end in spans[:_MOST_PASSAGES]])
-            found[sha256(encode_text(text))] = Vectors(vectors[0], mean_vector(vectors))
-    return found
+    spans = embedder.cutter().cut_many(texts)
+    slices = [text[a:b] for text, found in zip(texts, spans, strict=True) for a, b in found[:_MOST_PASSAGES]]
+    vectors = iter(embedder.encode(slices) if slices else ())
+    own = [[next(vectors) for _ in found[:_MOST_PASSAGES]] for found in spans]
+    return {
+        sha256(encode_text(text)): Vectors(found[0], mean_vector(found))
+        for text, found in zip(texts, own, strict=True)
+        if found
+    }
 
 
 def mean_vector(vectors: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> NDArray[np.float32]:

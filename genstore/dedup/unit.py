@@ -26,11 +26,15 @@ Unit = tuple[Piece, ...]
 
 
 class Recent(dict[tuple[str, str], Any]):
-    """Features by method and hash; the oldest give way."""
+    """Features by method and hash; beyond the limit the oldest give way."""
+
+    def __init__(self, limit: int | None = _KEPT_FEATURES) -> None:
+        super().__init__()
+        self._limit = limit
 
     def keep(self, key: tuple[str, str], features: Any) -> None:
         """Keep what a body's features are."""
-        if len(self) >= _KEPT_FEATURES:
+        if self._limit is not None and len(self) >= self._limit:
             with suppress(KeyError, StopIteration):
                 del self[next(iter(self))]
         self[key] = features

@@ -13,7 +13,7 @@ from genstore.exchange import jsonl
 from genstore.exchange.form import Form, encoded, record_to_json
 from genstore.exchange.parquet import ParquetWriter
 from genstore.filters import Where
-from genstore.records import Relation
+from genstore.records import Record, Relation
 from genstore.sql import tables
 from genstore.sql.rows import build_relation
 
@@ -34,9 +34,12 @@ def export_file(
     *,
     where: Where = None,
     format: Format | None = None,
+    keep: Callable[[Record], bool] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Write the records that satisfy the filter, oldest first; returns how many.
+
+    keep: asked about each record, leaves out those that it answers False to.
 
     target: a file, which is replaced when all is written and not before, or "-" for standard output; .gz and .zst
     compress JSONL. format: from the suffix when None. progress is called with (done, left).
@@ -47,16 +50,18 @@ def export_file(
     total = store.count(where) if progress is not None else 0
     with jsonl.replaced(target) as raw, jsonl.compressed(raw, name if chosen == "jsonl" else "") as file:
         writer = ParquetWriter(file) if chosen == "parquet" else _LineWriter(file)
-        done = 0
-        for form in forms(store, where):
-            writer.write(form)
-            done += 1
-            if progress is not None and done % _PAGE == 0:
-                progress(done, max(total - done, 0))
+        seen = written = 0
+        for record, relations in _described(store, where):
+            seen += 1
+            if keep is None or keep(record):
+                writer.write(record_to_json(record, relations))
+                written += 1
+            if progress is not None and seen % _PAGE == 0:
+                progress(seen, max(total - seen, 0))
         writer.close()
         if progress is not None:
-            progress(done, 0)
-    return done
+            progress(seen, 0)
+    return written
 
 
 def format_of(target: Target, format: Format | None) -> Format:
@@ -77,14 +82,14 @@ def format_of(target: Target, format: Format | None) -> Format:
     raise InvalidInput(f"{target} does not say its format; name it .jsonl or .parquet, or pass the format")
 
 
-def forms(store: Store, where: Where = None) -> Iterator[Form]:
-    """Every record that satisfies the filter, oldest first, as its form with the relations that start at it."""
+def _described(store: Store, where: Where) -> Iterator[tuple[Record, Sequence[Relation]]]:
+    """Every record that satisfies the filter, oldest first, with the relations that start at it."""
     cursor: str | None = None
     while True:
         page = store.list(where, limit=_PAGE, cursor=cursor, oldest_first=True)
         relations = _relations(store, [record.id for record in page.records])
         for record in page.records:
-            yield record_to_json(record, relations.get(record.id, ()))
+            yield record, relations.get(record.id, ())
         if (cursor := page.cursor) is None:
             return
 

@@ -40,7 +40,7 @@ Source: TypeAlias = "str | os.PathLike[str] | BinaryIO"
 
 _BATCH = 500
 # Fields are recognised, and a mapping is checked, by the first rows: before anything is stored.
-_SAMPLE = 1_000
+SAMPLE = 1_000
 _MOST_ERRORS = 100
 
 
@@ -99,8 +99,8 @@ def import_file(
     work = _Import(store, report, on_duplicate, dedup)
     with jsonl.opened(source) as file:
         report.size = _size(file)
-        rows = islice(_rows(file, source, format), limit)
-        sample = list(islice(rows, _SAMPLE))
+        rows = islice(rows_of(file, source, format), limit)
+        sample = list(islice(rows, SAMPLE))
         usable = [row.value for row in sample if not row.problem]
         as_record = reader_for(usable, chosen, store.settings.project, project)
         for batch in _batches(chain(sample, rows), _BATCH):
@@ -264,7 +264,7 @@ def _missing(given: Sequence[Score], there: Sequence[Score]) -> list[Score]:
     return list((Counter(given) - Counter(there)).elements())
 
 
-def _rows(file: BinaryIO, source: Source, format: Format | None) -> Iterator[Row]:
+def rows_of(file: BinaryIO, source: Source, format: Format | None) -> Iterator[Row]:
     """The rows of a source in the format that it says, that is asked for, or that its first bytes show."""
     file, head = jsonl.first_bytes(file)
     if format == "parquet" and head != parquet.MAGIC:
