@@ -11,7 +11,7 @@ from genstore.dedup.clusters import SketchFinder, body_reader, find_clusters
 from genstore.dedup.gate import ALL_RULES, Gate, check_settings
 from genstore.dedup.method import Methods, kind_of
 from genstore.dedup.rule import Rule
-from genstore.dedup.sketches import forget_method, known_methods, note_methods
+from genstore.dedup.sketches import forget_methods, known_methods, note_methods
 from genstore.dedup.unit import Comparer
 from genstore.filters import Filter
 from genstore.records import DuplicateCluster
@@ -71,8 +71,7 @@ def redo_sketches(database: Database, bodies: Bodies, gate: Gate, progress: Prog
     used: list[Methods] = []
     with database.write() as connection:
         before = {kind_of(name): live for name, live in known_methods(connection).items()}
-        for name in known_methods(connection):
-            forget_method(connection, name)
+        forget_methods(connection)
         for methods in map(gate.methods, ALL_RULES):
             for method in methods.all:
                 if kind_of(method.name) in before:

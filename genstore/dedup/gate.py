@@ -17,7 +17,7 @@ from genstore.dedup.holders import BINARY, HISTORY, MEDIA_TYPE, PROJECT, SHA256,
 from genstore.dedup.method import Method, Methods, kind_of
 from genstore.dedup.policy import ALL_POLICIES, Policy, from_row, save
 from genstore.dedup.rule import Rule
-from genstore.dedup.sketches import Sketch, Sketches, known_methods, note_methods
+from genstore.dedup.sketches import KnownMethod, Sketch, Sketches, known_methods, note_methods
 from genstore.dedup.unit import Comparer, Piece, Recent
 from genstore.errors import SketchMismatch
 from genstore.sql import tables
@@ -42,7 +42,7 @@ class Gate:
         self._shingle_words = shingle_words
         self.sketches = Sketches(database)
         self._policies: dict[str, Policy] = {}
-        self._live: dict[str, str] = {}  # names of the live methods by their kind
+        self._live: dict[str, KnownMethod] = {}  # by their kind
         self._ready: set[Rule] = set()
         # Of the bodies seen last, so that what a look for originals computes is not computed again to be stored.
         self._features, self._keys = Recent(), Recent()
@@ -95,7 +95,7 @@ class Gate:
     def _read(self, cursor: Any) -> None:
         cursor.execute(ALL_POLICIES)
         self._policies = dict(map(from_row, cursor.fetchall()))
-        self._live = {kind_of(name): name for name in self.sketches.live(cursor)}
+        self._live = {kind_of(method.name): method for method in self.sketches.methods(cursor) if method.live}
 
     def original(self, connection: Connection, entry: Entry) -> Found | None:
         """The stored record that the entry is a duplicate of under its rule, the most alike, then the oldest."""
@@ -123,7 +123,7 @@ class Gate:
                 for method in () if part[HISTORY] else self._methods_of(part):
                     if (keys := self._keys.get((method.name, digest))) is not None:
                         made.append(Sketch(digest, method.name, keys))
-                    elif not self.sketches.has(cursor, digest, method.name):
+                    elif not self.sketches.has(cursor, digest, self._live_id(method)):
                         by_method.setdefault(method.name, (method, {}))[1][digest] = rows.bodies[digest]
         for name, (method, found) in by_method.items():
             keys_of = method.keys([method.features(body) for body in found.values()])
@@ -131,14 +131,22 @@ class Gate:
         self.sketches.keep(cursor, made)
 
     def _methods_of(self, part: Sequence[Any]) -> list[Method]:
-        """The live methods that compare the part. Raises SketchMismatch when they are live with other settings."""
+        """The live methods that compare the part. Raises SketchMismatch as `_live_id` does."""
         found: list[Method] = []
         for methods in map(self.methods, ALL_RULES):
             method = methods.of(part[MEDIA_TYPE], part[BINARY])
             if method is not None and kind_of(method.name) in self._live:
-                check_settings([self._live[kind_of(method.name)]], [method])
+                self._live_id(method)
                 found.append(method)
         return found
+
+    def _live_id(self, method: Method) -> int:
+        """What the method's sketches go by. Raises SketchMismatch when they are made with other settings by now."""
+        live = self._live.get(kind_of(method.name))
+        if live is None:
+            raise SketchMismatch(f"the sketches of {method.name!r} are being made anew; log it again in a while")
+        check_settings([live.name], [method])
+        return live.id
 
     def _alike(self, cursor: Any, comparer: Comparer, piece: Piece) -> list[str]:
         """Hashes of the stored bodies that may equal a part's, itself first."""
@@ -147,7 +155,7 @@ class Gate:
             return [piece.sha256]
         keys = method.keys([features])[0]
         self._keys.keep((method.name, piece.sha256), keys)
-        others = self.sketches.candidates(cursor, method.name, keys)
+        others = self.sketches.candidates(cursor, self._live_id(method), keys)
         return list(dict.fromkeys((piece.sha256, *others)))
 
 

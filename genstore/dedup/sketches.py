@@ -24,7 +24,7 @@ from genstore.work import Progress
 _parts, _contents, _records = tables.parts, tables.contents, tables.records
 _sketches, _keys, _methods = tables.sketches, tables.sketch_keys, tables.sketch_methods
 
-_AT_ONCE = 1_000
+_AT_ONCE = 4_000
 _MOST_CANDIDATES = 64
 """Of the bodies that share keys with one, so many that share most are compared with it."""
 
@@ -37,53 +37,61 @@ class Sketch(NamedTuple):
     keys: Sequence[int]
 
 
+class KnownMethod(NamedTuple):
+    """A method that sketches were made with."""
+
+    id: int
+    name: str
+    live: bool
+
+
 class Sketches:
     """The sketches of one database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        mark = "?" if database.is_sqlite else "%s"
+        mark = self._mark = "?" if database.is_sqlite else "%s"
         self._insert = (
-            f"INSERT INTO sketches (sha256, method, packed) SELECT sha256, {mark}, {mark} FROM contents "
+            f"INSERT INTO sketches (sha256, method_id, packed) SELECT sha256, {mark}, {mark} FROM contents "
             f"WHERE sha256 = {mark} ON CONFLICT DO NOTHING RETURNING id"
         )
-        columns = dict.fromkeys(("key", "sketch_id"))
+        columns = dict.fromkeys(("method_id", "key", "sketch_id"))
         self._insert_keys = database.compiled(insert_once(database.engine, _keys).values(columns))
-        self._live = f"SELECT method FROM sketch_methods WHERE live = {mark}"
-        self._has = f"SELECT 1 FROM sketches WHERE sha256 = {mark} AND method = {mark}"
-        self._mark = mark
+        self._has = f"SELECT 1 FROM sketches WHERE sha256 = {mark} AND method_id = {mark}"
+
+    def methods(self, cursor: Any) -> list[KnownMethod]:
+        """The methods that sketches were made with."""
+        cursor.execute("SELECT id, name, live FROM sketch_methods")
+        return [KnownMethod(row[0], row[1], bool(row[2])) for row in cursor.fetchall()]
 
     def keep(self, cursor: Any, made: Sequence[Sketch]) -> None:
         """Store sketches; one that is there already, or whose body is gone, is left out."""
-        rows: list[tuple[int, int]] = []
+        ids = {method.name: method.id for method in self.methods(cursor)}
+        rows: list[tuple[int, int, int]] = []
         for sketch in sorted(made):
-            cursor.execute(self._insert, (sketch.method, pack_keys(sketch.keys), sketch.sha256))
+            method_id = ids[sketch.method]
+            cursor.execute(self._insert, (method_id, pack_keys(sketch.keys), sketch.sha256))
             if (inserted := cursor.fetchone()) is not None:
-                rows += [(key, inserted[0]) for key in set(sketch.keys)]
+                rows += [(method_id, key, inserted[0]) for key in set(sketch.keys)]
         if rows:
             rows.sort()  # neighbours go to one page of the B-tree
             cursor.executemany(self._insert_keys, rows)
 
-    def has(self, cursor: Any, digest: str, method: str) -> bool:
+    def has(self, cursor: Any, digest: str, method_id: int) -> bool:
         """Whether the body has a sketch of the method."""
-        cursor.execute(self._has, (digest, method))
+        cursor.execute(self._has, (digest, method_id))
         return cursor.fetchone() is not None
 
-    def live(self, cursor: Any) -> list[str]:
-        """The methods that every new body is sketched with."""
-        cursor.execute(self._live, (True,))
-        return [row[0] for row in cursor.fetchall()]
-
-    def candidates(self, cursor: Any, method: str, keys: Sequence[int]) -> list[str]:
+    def candidates(self, cursor: Any, method_id: int, keys: Sequence[int]) -> list[str]:
         """Hashes of the bodies that share a key, those that share most first."""
         if not keys:
             return []
         marks = ",".join([self._mark] * len(keys))
         cursor.execute(
             "SELECT s.sha256, count(*) AS shared FROM sketch_keys k JOIN sketches s ON s.id = k.sketch_id "
-            f"WHERE k.key IN ({marks}) AND s.method = {self._mark} "
+            f"WHERE k.method_id = {self._mark} AND k.key IN ({marks}) "
             f"GROUP BY s.id, s.sha256 ORDER BY shared DESC, s.id LIMIT {_MOST_CANDIDATES}",
-            (*keys, method),
+            (method_id, *keys),
         )
         return [row[0] for row in cursor.fetchall()]
 
@@ -116,41 +124,39 @@ class Sketches:
 
 
 def shared_keys(connection: Connection, methods: Sequence[Method]) -> Iterator[list[str]]:
-    """For each key that several bodies share under one method, their hashes."""
-    shared = select(_keys.c.key).group_by(_keys.c.key).having(func.count() > 1)
-    query = (
-        select(_keys.c.key, _sketches.c.method, _sketches.c.sha256)
-        .join(_sketches, _sketches.c.id == _keys.c.sketch_id)
-        .where(_keys.c.key.in_(shared), _sketches.c.method.in_([method.name for method in methods]))
-        .order_by(_keys.c.key, _keys.c.sketch_id)
-    )
-    rows = connection.execution_options(yield_per=10_000).execute(query)
-    for _, group in groupby(rows, key=lambda row: row.key):
-        by_method: dict[str, list[str]] = {}
-        for row in group:
-            by_method.setdefault(row.method, []).append(row.sha256)
-        yield from (digests for digests in by_method.values() if len(digests) > 1)
+    """For each key that several bodies share under one of the methods, their hashes."""
+    names = [method.name for method in methods]
+    for method_id in connection.execute(select(_methods.c.id).where(_methods.c.name.in_(names))).scalars().all():
+        own = _keys.c.method_id == method_id
+        shared = select(_keys.c.key).where(own).group_by(_keys.c.key).having(func.count() > 1)
+        query = (
+            select(_keys.c.key, _sketches.c.sha256)
+            .join(_sketches, _sketches.c.id == _keys.c.sketch_id)
+            .where(own, _keys.c.key.in_(shared))
+            .order_by(_keys.c.key, _keys.c.sketch_id)
+        )
+        rows = connection.execution_options(yield_per=10_000).execute(query)
+        for _, group in groupby(rows, key=lambda row: row.key):
+            yield [row.sha256 for row in group]
 
 
 def known_methods(connection: Connection) -> dict[str, bool]:
     """The methods that sketches were made with, and whether every new body is sketched as it is written."""
-    return {name: bool(live) for name, live in connection.execute(select(_methods.c.method, _methods.c.live))}
+    return {name: bool(live) for name, live in connection.execute(select(_methods.c.name, _methods.c.live))}
 
 
 def note_methods(connection: Connection, methods: Sequence[Method], *, live: bool) -> None:
     """Note that methods are in use; a use that does not need them live leaves those that are."""
     names = [method.name for method in methods]
-    connection.execute(insert_once(connection, _methods), [{"method": name, "live": live} for name in names])
+    connection.execute(insert_once(connection, _methods), [{"name": name, "live": live} for name in names])
     if live:
-        connection.execute(update(_methods).where(_methods.c.method.in_(names)).values(live=True))
+        connection.execute(update(_methods).where(_methods.c.name.in_(names)).values(live=True))
 
 
-def forget_method(connection: Connection, method: str) -> None:
-    """Delete a method's sketches and its name."""
-    own = select(_sketches.c.id).where(_sketches.c.method == method)
-    connection.execute(delete(_keys).where(_keys.c.sketch_id.in_(own)))
-    connection.execute(delete(_sketches).where(_sketches.c.method == method))
-    connection.execute(delete(_methods).where(_methods.c.method == method))
+def forget_methods(connection: Connection) -> None:
+    """Delete every sketch and the names of their methods."""
+    for table in (_keys, _sketches, _methods):
+        connection.execute(delete(table))
 
 
 def _compared(methods: Methods, scope: ColumnElement[bool] | None) -> Select[Any]:
@@ -181,7 +187,9 @@ def _unsketched(
 ) -> Iterator[tuple[str, bytes]]:
     """Those of the bodies that have no sketch of the method."""
     for chunk in chunked(digests):
-        own = select(_sketches.c.sha256).where(_sketches.c.method == method, _sketches.c.sha256.in_(chunk))
+        made_by = _sketches.join(_methods, _methods.c.id == _sketches.c.method_id)
+        own = select(_sketches.c.sha256).select_from(made_by)
+        own = own.where(_methods.c.name == method, _sketches.c.sha256.in_(chunk))
         missing = set(chunk) - set(connection.execute(own).scalars())
         if not missing:
             continue

@@ -108,10 +108,10 @@ def delete_orphans(connection: Connection, digests: list[str]) -> tuple[int, int
 
 def _delete_sketches(connection: Connection, digests: list[str]) -> None:
     """Delete what the bodies are found by as duplicates; their keys are not found by the sketch alone."""
-    rows = connection.execute(select(_sketches.c.id, _sketches.c.packed).where(_sketches.c.sha256.in_(digests))).all()
+    rows = connection.execute(select(_sketches).where(_sketches.c.sha256.in_(digests))).all()
     for row in rows:
-        keyed = (_sketch_keys.c.sketch_id == row.id) & _sketch_keys.c.key.in_(unpack_keys(row.packed))
-        connection.execute(delete(_sketch_keys).where(keyed))
+        own = (_sketch_keys.c.method_id == row.method_id) & (_sketch_keys.c.sketch_id == row.id)
+        connection.execute(delete(_sketch_keys).where(own, _sketch_keys.c.key.in_(unpack_keys(row.packed))))
     connection.execute(delete(_sketches).where(_sketches.c.sha256.in_(digests)))
 
 

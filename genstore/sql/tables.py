@@ -276,6 +276,18 @@ class GarbageRow(Base):
     sha256: Mapped[Hash] = mapped_column(primary_key=True)
 
 
+class SketchMethodRow(Base):
+    """A method that sketches were made with. live: every new body is sketched in the transaction that writes it."""
+
+    __tablename__ = "sketch_methods"
+
+    id: Mapped[Serial]
+    name: Mapped[str]
+    live: Mapped[bool]
+
+    __table_args__ = (Index(None, "name", unique=True),)
+
+
 class SketchRow(Base):
     """What one method of comparing bodies made of one body; see dedup/method.py. packed: its keys, 8 bytes each."""
 
@@ -283,33 +295,25 @@ class SketchRow(Base):
 
     id: Mapped[Serial]
     sha256: Mapped[str] = mapped_column(String(64), ForeignKey("contents.sha256", ondelete="CASCADE"))
-    method: Mapped[str]
+    method_id: Mapped[int] = mapped_column(_Serial, ForeignKey("sketch_methods.id"))
     packed: Mapped[bytes]
 
-    __table_args__ = (Index(None, "sha256", "method", unique=True), {"sqlite_autoincrement": True})
+    __table_args__ = (Index(None, "sha256", "method_id", unique=True), {"sqlite_autoincrement": True})
 
 
 class SketchKeyRow(Base):
-    """A key of a sketch: bodies that share one are candidates for being duplicates.
+    """A key of a sketch: bodies that share one under a method are candidates for being duplicates.
 
     No foreign key: the index it would need is as large as the table. Who deletes a sketch knows its keys.
     """
 
     __tablename__ = "sketch_keys"
 
+    method_id: Mapped[int] = mapped_column(_Serial, primary_key=True)
     key: Mapped[int] = mapped_column(primary_key=True)
     sketch_id: Mapped[int] = mapped_column(_Serial, primary_key=True)
 
     __table_args__ = ({"sqlite_with_rowid": False},)
-
-
-class SketchMethodRow(Base):
-    """A method that sketches were made with. live: every new body is sketched in the transaction that writes it."""
-
-    __tablename__ = "sketch_methods"
-
-    method: Mapped[str] = mapped_column(primary_key=True)
-    live: Mapped[bool]
 
 
 class DuplicatePolicyRow(Base):

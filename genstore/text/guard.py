@@ -7,6 +7,7 @@ English, and would rather part two texts that say the same than let pass two tha
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
@@ -44,13 +45,16 @@ def disagreement(one: str, other: str) -> str | None:
     if one == other:
         return None
     left, right = _read(one), _read(other)
+    if left.words.keys().isdisjoint(right.words):
+        return "no word in common"  # a model gives all words that it does not know, smileys too, one vector
     if left.numbers != right.numbers:
         return f"numbers: {_listed(left.numbers)} / {_listed(right.numbers)}"
     if left.negations != right.negations:
         return f"negation: {left.negations} / {right.negations}"
-    if pair := _opposites(left.words - right.words, right.words - left.words):
+    # By count: "turn on the light on the porch" still has an "on" when the first is turned off.
+    if pair := _opposites(frozenset(left.words - right.words), frozenset(right.words - left.words)):
         return f"opposites: {pair[0]} / {pair[1]}"
-    mine, theirs = left.names - right.words, right.names - left.words
+    mine, theirs = left.names - right.words.keys(), right.names - left.words.keys()
     if mine and theirs:
         return f"names: {_listed(sorted(mine))} / {_listed(sorted(theirs))}"
     if swapped := _substituted(left.ordered, right.ordered):
@@ -65,7 +69,7 @@ class _Read:
 
     def __init__(self, text: str) -> None:
         self.ordered = [word.replace("’", "'") for word in _WORD.findall(text.casefold())]
-        self.words = frozenset(_without_possessive(word) for word in self.ordered)
+        self.words = Counter(map(_without_possessive, self.ordered))
         self.numbers = list(_numbers(text))
         self.negations = sum(word in _NEGATIONS or word.endswith("n't") for word in self.ordered)
         self.names = frozenset((first or second).casefold() for first, second in _NAME.findall(text))

@@ -24,35 +24,42 @@ def upgrade() -> None:
     )
     op.create_table(
         "sketch_methods",
-        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("id", _serial, autoincrement=True, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("live", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("method", name=op.f("pk_sketch_methods")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sketch_methods")),
     )
+    op.create_index(op.f("ix_sketch_methods_name"), "sketch_methods", ["name"], unique=True)
     op.create_table(
         "sketches",
         sa.Column("id", _serial, autoincrement=True, nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("method_id", _serial, nullable=False),
         sa.Column("packed", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
             ["sha256"], ["contents.sha256"], name=op.f("fk_sketches_sha256_contents"), ondelete="CASCADE"
         ),
+        sa.ForeignKeyConstraint(
+            ["method_id"], ["sketch_methods.id"], name=op.f("fk_sketches_method_id_sketch_methods")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sketches")),
         sqlite_autoincrement=True,
     )
-    op.create_index(op.f("ix_sketches_sha256_method"), "sketches", ["sha256", "method"], unique=True)
+    op.create_index(op.f("ix_sketches_sha256_method_id"), "sketches", ["sha256", "method_id"], unique=True)
     op.create_table(
         "sketch_keys",
+        sa.Column("method_id", _serial, autoincrement=False, nullable=False),
         sa.Column("key", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("sketch_id", _serial, autoincrement=False, nullable=False),
-        sa.PrimaryKeyConstraint("key", "sketch_id", name=op.f("pk_sketch_keys")),
+        sa.PrimaryKeyConstraint("method_id", "key", "sketch_id", name=op.f("pk_sketch_keys")),
         sqlite_with_rowid=False,
     )
 
 
 def downgrade() -> None:
     op.drop_table("sketch_keys")
-    op.drop_index(op.f("ix_sketches_sha256_method"), table_name="sketches")
+    op.drop_index(op.f("ix_sketches_sha256_method_id"), table_name="sketches")
     op.drop_table("sketches")
+    op.drop_index(op.f("ix_sketch_methods_name"), table_name="sketch_methods")
     op.drop_table("sketch_methods")
     op.drop_table("duplicate_policies")

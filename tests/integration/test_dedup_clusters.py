@@ -155,7 +155,7 @@ def test_a_cluster_of_more_copies_than_are_compared_at_once_stays_one(store: Sto
 
 
 def test_sketching_that_was_cut_short_goes_on_and_deleting_takes_sketches_along(store: Store) -> None:
-    ids = store.log_many({"output": text_of(seed)} for seed in range(1_200))
+    ids = store.log_many({"output": text_of(seed, words=12)} for seed in range(4_200))
 
     def stop(done: int, left: int) -> None:
         raise KeyboardInterrupt
@@ -163,13 +163,13 @@ def test_sketching_that_was_cut_short_goes_on_and_deleting_takes_sketches_along(
     with pytest.raises(KeyboardInterrupt):
         store.duplicates("near", progress=stop)
     done = _sketches(store)
-    assert 0 < done < 1_200
+    assert 0 < done < 4_200
     assert store.duplicates("near") == []
-    assert _sketches(store) == 1_200
+    assert _sketches(store) == 4_200
     store.delete(ids[0])
     store.delete_where(f"id:{ids[1]}")
-    assert _sketches(store) == 1_198
-    assert _keys(store) == 1_198 * 32
+    assert _sketches(store) == 4_198
+    assert _keys(store) == 4_198 * 32
 
 
 def _count(store: Store, table: str) -> int:

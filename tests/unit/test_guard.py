@@ -20,6 +20,7 @@ OPPOSED = [
     ("You can use it here.", "You can't use it here.", "negation"),
     ("They flew from Rome to Paris.", "They flew from Rome to Madrid.", "names"),
     ("The NATO summit begins.", "The OPEC summit begins.", "names"),
+    ("😊👍", "😺🐾🎉", "no word in common"),
     ("The soup is salty.", "The soup is peppery.", "one word"),
 ]
 
