@@ -73,7 +73,14 @@ class Claim(Protocol):
 class Outbox(Protocol):
     """The queue of one index. A claimed task is back in the queue when it was not finished."""
 
-    def claim(self, actions: Sequence[Action], limit: int) -> AbstractContextManager[Claim]: ...
+    def claim(self, actions: Sequence[Action], limit: int) -> AbstractContextManager[Claim]:
+        """The oldest tasks of these kinds, in a transaction that lasts as long as the block."""
+
+    def reserve(self, action: Action, limit: int) -> AbstractContextManager[Sequence[Task]]:
+        """The oldest tasks of this kind that nobody else has in hand, without a transaction: for work that is slow."""
+
+    def look(self, tasks: Sequence[Task] = ()) -> AbstractContextManager[Claim]:
+        """What SQL knows about the tasks' records; finish() may also be called when the block has ended."""
 
     def keep_embeddings(self, vectors: Mapping[str, bytes]) -> None:
         """Store vectors by the hash of their text."""

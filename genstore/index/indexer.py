@@ -207,14 +207,17 @@ class Indexer:
         return average
 
     def _dense_batch(self, at_once: int) -> int:
-        with self.outbox.claim(("embed",), at_once) as claim:
-            if not claim.tasks:
+        # Encoding takes seconds; a transaction as long would keep PostgreSQL from vacuuming, SQLite from checkpoints.
+        with self.outbox.reserve("embed", at_once) as tasks:
+            if not tasks:
                 return 0
-            sources = claim.sources()
-            cuts = claim.cuts(dict.fromkeys(source.sha256 for source in sources))
-            needed = {cut.text_sha256 for found in cuts.values() for cut in found}
-            vectors = claim.embedded(needed)
-            new = self._embed(claim, cuts, needed - vectors.keys())
+            with self.outbox.look(tasks) as claim:
+                sources = claim.sources()
+                cuts = claim.cuts(dict.fromkeys(source.sha256 for source in sources))
+                needed = {cut.text_sha256 for found in cuts.values() for cut in found}
+                vectors = claim.embedded(needed)
+                texts = _passage_texts(claim, cuts, needed - vectors.keys())
+            new = self._embedded(texts)
             self.outbox.keep_embeddings(new)
             vectors.update(new)
             places = [
@@ -229,21 +232,15 @@ class Indexer:
                 with self._words_turn(None):
                     stacked = np.stack([unpack(vector) for _, vector in places])
                     self.index.set_dense([point for point, _ in places], stacked)
-            claim.finish({}, (), claim.tasks)
-            return len(claim.tasks)
+            claim.finish({}, (), tasks)
+            return len(tasks)
 
-    def _embed(self, claim: Claim, cuts: Mapping[str, Sequence[Cut]], missing: set[str]) -> dict[str, bytes]:
-        """Vectors of the passages whose text hash is among missing."""
-        if not missing:
+    def _embedded(self, texts: Mapping[str, str]) -> dict[str, bytes]:
+        """Vectors of texts, both by the text's hash."""
+        if not texts:
             return {}
-        texts = claim.texts(digest for digest, found in cuts.items() if any(c.text_sha256 in missing for c in found))
-        slices: dict[str, str] = {}
-        for digest, text in texts.items():
-            for cut in cuts[digest]:
-                if cut.text_sha256 in missing:
-                    slices[cut.text_sha256] = text[cut.start : cut.end]
-        encoded = self._encoder().encode(list(slices.values()))
-        return {digest: pack(vector) for digest, vector in zip(slices, encoded, strict=True)}
+        encoded = self._encoder().encode(list(texts.values()))
+        return {digest: pack(vector) for digest, vector in zip(texts, encoded, strict=True)}
 
     def tune(self) -> bool:
         """Reweigh when the average length has drifted, and optimise when it pays; whether anything was done."""
@@ -263,6 +260,19 @@ class Indexer:
         with self._words_lock:
             self.outbox.set_average_terms(average)
             self.outbox.enqueue_all()
+
+
+def _passage_texts(claim: Claim, cuts: Mapping[str, Sequence[Cut]], wanted: set[str]) -> dict[str, str]:
+    """The passages whose text hash is among wanted, by it."""
+    if not wanted:
+        return {}
+    found: dict[str, str] = {}
+    texts = claim.texts(digest for digest, passages in cuts.items() if any(c.text_sha256 in wanted for c in passages))
+    for digest, text in texts.items():
+        for cut in cuts[digest]:
+            if cut.text_sha256 in wanted:
+                found[cut.text_sha256] = text[cut.start : cut.end]
+    return found
 
 
 @contextmanager

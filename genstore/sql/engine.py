@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -80,6 +80,22 @@ class Database:
         raise AssertionError("the last attempt returns or raises")
 
     @contextmanager
+    def session_locks(self) -> Iterator[SessionLocks]:
+        """PostgreSQL's advisory locks on a connection of their own, outside any transaction; freed with the block."""
+        try:
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                try:
+                    yield SessionLocks(connection)
+                finally:
+                    try:
+                        connection.execute(select(func.pg_advisory_unlock_all()))
+                    except BaseException:
+                        connection.invalidate()  # back in the pool it would keep what it has locked
+                        raise
+        except DBAPIError as error:
+            raise self._translated(error) from error
+
+    @contextmanager
     def cursor(self) -> Iterator[Any]:
         """The driver's own cursor in a write transaction: a tenth of what SQLAlchemy's costs.
 
@@ -136,6 +152,18 @@ class Database:
         if "connection" in lower:
             return StoreError(f"{self} cannot be reached: {reason}")
         return StoreError(f"{self}: {reason}")
+
+
+class SessionLocks:
+    """Locks that one database session holds under names, among all that use the database."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def take(self, name: str) -> bool:
+        """Take the lock unless another session has it; whether it is ours."""
+        key = func.hashtextextended(name, 0)
+        return bool(self._connection.scalar(select(func.pg_try_advisory_lock(key))))
 
 
 def is_collision(error: BaseException) -> bool:
