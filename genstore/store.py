@@ -285,7 +285,7 @@ class Store:
         plan = replace(self._plan(where, mode="dense", limit=limit, **options), exclude_record=record.id)
 
         def find(projection: Projection) -> tuple[Hit, ...]:
-            question = Question(vector_of(record, projection.embedder))
+            question = Question(vector_of(record, projection))
             self._catch_up_briefly(projection, dense=True)
             return find_hits(self.database, self.bodies, projection, question, plan)
 

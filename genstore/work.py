@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from genstore.records import Record, Side
 
@@ -43,6 +43,14 @@ class Cut:
     end: int
     text_sha256: str
     terms: int
+
+
+class Average(NamedTuple):
+    """The average length of passages in terms: the one weights are computed with, the real one, and of how many."""
+
+    used: float
+    real: float
+    passages: int
 
 
 class Claim(Protocol):
@@ -91,8 +99,8 @@ class Outbox(Protocol):
     def average_in_use(self) -> float:
         """The average the index's weights are computed with; 0 before the first."""
 
-    def average_terms(self) -> tuple[float, float]:
-        """(the average the index's weights were computed with, the real one now)."""
+    def average_terms(self) -> Average:
+        """The average in use beside the real one now, which takes a look at every passage."""
 
     def set_average_terms(self, average: float) -> None: ...
 

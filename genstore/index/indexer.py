@@ -26,6 +26,8 @@ WORDS_BATCH = 512
 DENSE_BATCH = 48
 # BM25 hardly notices a tenth; beyond it the weights are computed anew.
 _DRIFT = 0.1
+# Looking for drift reads every passage: not worth it before this share of them has come since the last look.
+_CHECKED_SHARE = 0.02
 _KEPT_TERMS = 10_000
 
 Cutter = Callable[[Sequence[str]], list[list[tuple[int, int]]]]
@@ -65,6 +67,7 @@ class Indexer:
         self._words_lock = threading.Lock()
         self._dense_lock = threading.Lock()
         self._kept_terms: dict[str, Terms] = {}
+        self._known_passages = self._new_passages = 0
 
     def drain_words(self, deadline: float | None = None) -> int:
         """Index the words of waiting records until none is left or time.monotonic() reaches deadline.
@@ -122,6 +125,7 @@ class Indexer:
             for record_id in records.keys() - fresh:
                 self.index.set_payload(record_id, payloads[record_id])
             claim.finish(added, to_embed, claim.tasks)
+            self._new_passages += sum(map(len, added.values()))
             return len(claim.tasks)
 
     def _delete_gone(self, claim: Claim) -> None:
@@ -199,7 +203,7 @@ class Indexer:
         # Asked for each time: another process may have begun to reweigh, and its records may fall to this one.
         if average := self.outbox.average_in_use():
             return average
-        _, real = self.outbox.average_terms()
+        real = self.outbox.average_terms().real
         lengths = [found.length for passages in batch for found in passages]
         average = real or (sum(lengths) / len(lengths) if lengths else 0.0)
         if average:
@@ -244,16 +248,21 @@ class Indexer:
 
     def tune(self) -> bool:
         """Reweigh when the average length has drifted, and optimise when it pays; whether anything was done."""
-        used, real = self.outbox.average_terms()
-        drifted = used > 0 and real > 0 and abs(real / used - 1) > _DRIFT
-        if drifted:
-            self.reweigh(real)
+        drifted = self._new_passages > _CHECKED_SHARE * self._known_passages and self._reweigh_if_drifted()
         optimised = self.index.wants_optimising()
         if optimised:
             # It keeps writes from the index for as long; with the locks ours, who has a deadline does not wait for it.
             with self._dense_lock, self._words_lock:
                 self.index.optimise()
         return drifted or optimised
+
+    def _reweigh_if_drifted(self) -> bool:
+        used, real, self._known_passages = self.outbox.average_terms()
+        self._new_passages = 0
+        drifted = used > 0 and real > 0 and abs(real / used - 1) > _DRIFT
+        if drifted:
+            self.reweigh(real)
+        return drifted
 
     def reweigh(self, average: float) -> None:
         """Compute all BM25 weights anew: every record is queued, so that a crash in between costs nothing."""

@@ -14,7 +14,7 @@ from genstore.records import Record
 from genstore.sql import tables
 from genstore.sql.engine import Database, SessionLocks, insert_once
 from genstore.sql.read import chunked, load
-from genstore.work import WORDS, Action, Cut, Source, Task
+from genstore.work import WORDS, Action, Average, Cut, Source, Task
 
 # Outbox rows with neighbouring ids are embedded by one process: it takes one lock for all of them.
 _BLOCK = 64
@@ -141,12 +141,13 @@ class SqlOutbox:
         with self.database.read() as connection:
             return float(connection.scalar(select(_indexes.c.average_terms).where(_indexes.c.id == self.index_id)) or 0)
 
-    def average_terms(self) -> tuple[float, float]:
-        """(the average the index's weights were computed with, the real one now)."""
+    def average_terms(self) -> Average:
+        """The average in use beside the real one now, which takes a look at every passage."""
         used = self.average_in_use()
+        query = select(func.avg(_passages.c.terms), func.count()).where(_passages.c.cutter == self.cutter)
         with self.database.read() as connection:
-            real = connection.scalar(select(func.avg(_passages.c.terms)).where(_passages.c.cutter == self.cutter))
-        return used, float(real or 0)
+            real, passages = connection.execute(query).one()
+        return Average(used, float(real or 0), int(passages))
 
     def set_average_terms(self, average: float) -> None:
         """Note the average that weights are computed with from now on."""
