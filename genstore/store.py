@@ -309,7 +309,7 @@ class Store:
                 time.sleep(_OTHERS_S)
 
     def pending(self) -> tuple[int, int]:
-        """(records whose words are not indexed yet, records whose meaning is not)."""
+        """(records whose words are not indexed yet, records whose meaning is not); of all projects."""
         pending = self._projections.active().outbox.pending()
         return words_pending(pending), pending.get("embed", 0)
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine,
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.sql import ClauseElement
 
 from genstore.errors import GenstoreError, InvalidInput, MissingDependency, NotAStore, StorageFull, StoreError
@@ -56,7 +57,7 @@ class Database:
                 if not self.is_sqlite:
                     connection.execution_options(isolation_level="REPEATABLE READ")
                 yield connection
-        except (sqlite3.Error, DBAPIError) as error:
+        except (sqlite3.Error, DBAPIError, NoConnection) as error:
             raise self._translated(error) from error
 
     @contextmanager
@@ -65,7 +66,7 @@ class Database:
         try:
             with self.engine.connect().execution_options(genstore_write=True) as connection, connection.begin():
                 yield connection
-        except (sqlite3.Error, DBAPIError) as error:
+        except (sqlite3.Error, DBAPIError, NoConnection) as error:
             raise self._translated(error) from error
 
     def transact(self, work: Callable[[Connection], T]) -> T:
@@ -92,7 +93,7 @@ class Database:
                     except BaseException:
                         connection.invalidate()  # back in the pool it would keep what it has locked
                         raise
-        except DBAPIError as error:
+        except (DBAPIError, NoConnection) as error:
             raise self._translated(error) from error
 
     @contextmanager
@@ -139,6 +140,10 @@ class Database:
         return str(statement.compile(dialect=type(self.engine.dialect)(paramstyle=style)))  # type: ignore[call-arg]
 
     def _translated(self, error: Exception) -> GenstoreError:
+        if isinstance(error, NoConnection):
+            return StoreError(
+                f"this process's connections to {self} all stayed in use; use fewer threads at once ({error.args[0]})"
+            )
         reason = str(getattr(error, "orig", None) or error).strip()
         lower = reason.lower()
         if "disk is full" in lower or "no space left" in lower or "disk full" in lower:

@@ -303,3 +303,14 @@ def test_help_starts_without_anything_heavy(tmp_path: Path) -> None:
     heavy = {"torch", "sqlalchemy", "numpy", "qdrant_edge", "qdrant_client", "onnxruntime", "alembic", "httpx"}
     assert not heavy & set(loaded.stdout.split())
     assert "import" in process(tmp_path, "--help").out
+
+
+def test_reindex_takes_the_embedder_it_is_told_whatever_the_environment_says(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("log", "--prompt", "q", "--output", "a", "--json")
+    monkeypatch.setenv("GENSTORE_EMBEDDER", "all-MiniLM-L6-v2-int8")
+    refused = run("reindex")
+    assert (refused.code, "was embedded with" in refused.err) == (6, True)
+    done = run("reindex", "--embedder", "all-MiniLM-L6-v2", "--json")
+    assert (done.code, done.json["embedder"]) == (0, "all-MiniLM-L6-v2")
