@@ -43,7 +43,7 @@ R = TypeVar("R")
 _log = logging.getLogger("genstore")
 
 _BATCH = 500
-_SEARCH_OPTIONS = ("mode", "limit", "depth", "fusion", "dense_weight", "side")
+_SEARCH_OPTIONS = ("mode", "limit", "depth", "fusion", "dense_weight", "side", "min_score")
 _DELETED_AT_ONCE = 100
 # What a search may spend on what was logged just before it: enough for an interactive use, not for an import.
 _WORDS_BUDGET_S = 1.0
@@ -262,7 +262,7 @@ class Store:
         """Find records by words and meaning; hits best first.
 
         where: a filter, as text or tree. mode: hybrid, dense (meaning only), lexical (words only).
-        options: depth, fusion ("convex", "rrf", "dbsf"), dense_weight, side ("prompt" or "output").
+        options: depth, fusion ("convex", "rrf", "dbsf"), dense_weight, side ("prompt" or "output"), min_score.
         """
         from genstore.search.plan import find_hits, question_in_words
 
