@@ -348,6 +348,8 @@ class Store:
         if self._closed:
             return
         self._closed = True
+        if self.database.is_inherited:
+            return  # threads, locks and connections are those of the parent, which closes them
         self._writer.close()
         self._catch_up.stop()
         self._projections.close()
@@ -433,6 +435,7 @@ class Store:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError("the store is closed; open it again")
+        self.database.check_process()
 
 
 def checked_policy(policy: str) -> None:

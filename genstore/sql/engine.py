@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -44,14 +45,29 @@ class Database:
             raise InvalidInput(f"{shown!r} is no database's URL; write postgresql+psycopg://user@host/name") from error
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._raw: PoolProxiedConnection | None = None
+        self._process = os.getpid()
         self.engine: Engine = _sqlite(self.url, synchronous) if self.is_sqlite else _postgresql(self.url)
 
     def __str__(self) -> str:
         return self.url.database or "" if self.is_sqlite else self.url.render_as_string(hide_password=True)
 
+    @property
+    def is_inherited(self) -> bool:
+        """Whether another process opened it and this one is its fork: two would talk over one connection."""
+        return self._process != os.getpid()
+
+    def check_process(self) -> None:
+        """Raise StoreError in a fork of the process that opened it."""
+        if self.is_inherited:
+            raise StoreError(
+                f"{self} was opened by process {self._process}, of which this one, {os.getpid()}, is a fork; "
+                "open the store again in this process"
+            )
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection in a read transaction; its statements see one state of the store."""
+        self.check_process()
         try:
             with self.engine.connect() as connection:
                 if not self.is_sqlite:
@@ -63,6 +79,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A connection in a write transaction, committed at the end of the block and rolled back on an error."""
+        self.check_process()
         try:
             with self.engine.connect().execution_options(genstore_write=True) as connection, connection.begin():
                 yield connection
@@ -102,6 +119,7 @@ class Database:
 
         There is one; the caller sees to it that one thread at a time asks for it.
         """
+        self.check_process()
         try:
             if self._raw is None:
                 self._raw = self.engine.raw_connection()
@@ -128,7 +146,9 @@ class Database:
             raw.invalidate()
 
     def close(self) -> None:
-        """Return every connection."""
+        """Return every connection; in a fork they are the parent's, and stay as they are."""
+        if self.is_inherited:
+            return
         if self._raw is not None:
             self._raw.close()
             self._raw = None
