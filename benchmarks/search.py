@@ -37,6 +37,7 @@ WORDS = 60
 CHUNK = 10_000
 DEPTH = 100
 MODELS, TAGS = 40, 100  # a filter on one of them keeps 2.5 % or 1 %
+LANGUAGES, GRADES = 100, 1_000  # of metadata.lang; of score.quality, between 0 and 1
 
 Vectors = NDArray[np.float32]
 
@@ -155,6 +156,8 @@ def edge_point(corpus: Corpus, bm25: Bm25, number: int, text: str) -> Point:
         "tag": [f"t{number % TAGS}"],
         "created_at": [1.7e15 + number],
         "side": ["output"],
+        "metadata.lang": [f"l{number // TAGS % LANGUAGES}"],
+        "score.quality": [number * 7 % GRADES / GRADES],
     }
     return Point(number, f"r{number}", bm25.weights(bm25.terms(text), WORDS), corpus.vectors[number], payload)
 
@@ -194,6 +197,18 @@ def measure_genstore(corpus: Corpus, index: EdgeIndex) -> dict[str, Timing]:
             count,
             hybrid(lambda query: recent),
             lambda query, answer: recall(query, answer, numbers >= len(corpus) * 0.9),
+        ),
+        "metadata": timed(
+            "genstore hybrid, metadata filtered to 1 %",
+            count,
+            hybrid(lambda query: Compare("metadata.lang", "=", f"l{query % LANGUAGES}")),
+            lambda query, answer: recall(query, answer, numbers // TAGS % LANGUAGES == query % LANGUAGES),
+        ),
+        "score": timed(
+            "genstore hybrid, score of the best 20 %",
+            count,
+            hybrid(lambda query: Compare("score.quality", ">=", 0.8)),
+            lambda query, answer: recall(query, answer, numbers * 7 % GRADES >= 0.8 * GRADES),
         ),
     }
 
@@ -280,7 +295,8 @@ def report(ours: dict[str, Timing], lance: Timing | None, chroma: dict[str, Timi
         f"hybrid p95 {hybrid.p95:.2f} ms <= 10 ms at recall@10 {hybrid.recall:.3f} >= .98",
         hybrid.p95 <= 10 and (hybrid.recall or 0) >= 0.98,
     )
-    verdict(f"hybrid filtered to 1 %: p95 {filtered.p95:.2f} ms <= 10 ms", filtered.p95 <= 10)
+    for name in ("1 %", "metadata"):
+        verdict(f"{ours[name].name}: p95 {ours[name].p95:.2f} ms <= 10 ms", ours[name].p95 <= 10)
     recent = ours["10 %"]
     verdict(f"hybrid, newest 10 %: recall@10 {recent.recall:.3f} >= .98", (recent.recall or 0) >= 0.98)
     if lance is not None:

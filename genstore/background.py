@@ -45,11 +45,13 @@ class BackgroundStore(Store):
 
     def flush(self, progress: Progress | None = None) -> None:
         """Commit everything handed over, then index and embed it. Raises the first failure since the last flush."""
+        self._check_open()
         self._queue.flush()
         super().flush(progress)
 
     def flush_words(self, progress: Progress | None = None) -> None:
         """Commit everything handed over and index its words."""
+        self._check_open()
         self._queue.flush()
         super().flush_words(progress)
 

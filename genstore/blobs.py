@@ -8,11 +8,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from genstore.errors import BlobCorrupt, BlobMissing, InvalidInput, MissingDependency, StorageFull
+from genstore.errors import (
+    BlobCorrupt,
+    BlobMissing,
+    GenstoreError,
+    InvalidInput,
+    MissingDependency,
+    StorageFull,
+    StoreError,
+)
 from genstore.identity import new_id, sha256
 
 # Above this a body is a file: SQLite reads a row's overflow pages one by one, a file system does better.
@@ -25,7 +33,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class Blobs(Protocol):
-    """Where large bodies live. put is atomic and idempotent; get raises BlobMissing."""
+    """Where large bodies live. put is atomic and idempotent; get raises BlobMissing, all of them StoreError."""
 
     def put(self, digest: str, data: bytes) -> None: ...
     def get(self, digest: str) -> bytes: ...
@@ -74,12 +82,18 @@ class DirectoryBlobs:
             return path.read_bytes()
         except FileNotFoundError as error:
             raise BlobMissing(f"{path} is gone; restore it from a backup, then run genstore verify") from error
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}; check its permissions and the disk") from error
 
     def exists(self, digest: str) -> bool:
         return self._path(digest).exists()
 
     def delete(self, digest: str) -> None:
-        self._path(digest).unlink(missing_ok=True)
+        path = self._path(digest)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot delete {path}: {error.strerror}; check its folder's permissions") from error
 
     def list(self) -> Iterator[str]:
         for path in sorted(self.folder.glob("??/*")):
@@ -119,30 +133,48 @@ class RemoteBlobs:
 
     def put(self, digest: str, data: bytes) -> None:
         path = self._path(digest)
-        if not self._files.exists(path):
-            self._files.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-            self._files.pipe_file(path, data)
+        with self._translated("write", path):
+            if not self._files.exists(path):
+                self._files.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+                self._files.pipe_file(path, data)
 
     def get(self, digest: str) -> bytes:
         path = self._path(digest)
-        try:
-            return bytes(self._files.cat_file(path))
-        except FileNotFoundError as error:
-            raise BlobMissing(f"{path} is gone; restore it from a backup, then run genstore verify") from error
+        with self._translated("read", path):
+            try:
+                return bytes(self._files.cat_file(path))
+            except FileNotFoundError as error:
+                raise BlobMissing(f"{path} is gone; restore it from a backup, then run genstore verify") from error
 
     def exists(self, digest: str) -> bool:
-        return bool(self._files.exists(self._path(digest)))
+        path = self._path(digest)
+        with self._translated("look for", path):
+            return bool(self._files.exists(path))
 
     def delete(self, digest: str) -> None:
-        with suppress(FileNotFoundError):
-            self._files.rm_file(self._path(digest))
+        path = self._path(digest)
+        with self._translated("delete", path), suppress(FileNotFoundError):
+            self._files.rm_file(path)
 
     def list(self) -> Iterator[str]:
-        with suppress(FileNotFoundError):
-            for path in self._files.find(self._root):
-                name = path.rsplit("/", 1)[-1]
-                if _HASH.fullmatch(name):
-                    yield name
+        names: list[str] = []
+        with self._translated("list", self._root), suppress(FileNotFoundError):
+            names = [path.rsplit("/", 1)[-1] for path in self._files.find(self._root)]
+        yield from (name for name in names if _HASH.fullmatch(name))
+
+    @contextmanager
+    def _translated(self, verb: str, path: str) -> Iterator[None]:
+        """Each kind of storage raises its own library's errors, most of them no children of OSError."""
+        try:
+            yield
+        except GenstoreError:
+            raise
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise StoreError(
+                f"cannot {verb} {self._files.unstrip_protocol(path)}: {reason}; check the address, the credentials and "
+                "the network, then try again"
+            ) from error
 
     def _path(self, digest: str) -> str:
         return f"{self._root}/{checked_digest(digest)[:2]}/{digest}"

@@ -186,7 +186,8 @@ class Hit:
 class SearchResult(Sequence[Hit]):
     """Hits, best first, and how much of the store the search could not see yet.
 
-    pending: records whose words are not indexed yet; pending_dense: records whose meaning is not.
+    pending: records whose words are not indexed yet; pending_dense: records whose meaning is not; of all projects, as
+    they share one index.
     """
 
     hits: tuple[Hit, ...]

@@ -48,7 +48,7 @@ R = TypeVar("R")
 _log = logging.getLogger("genstore")
 
 _BATCH = 500
-_SEARCH_OPTIONS = ("mode", "limit", "depth", "fusion", "dense_weight", "side")
+_SEARCH_OPTIONS = ("mode", "limit", "depth", "fusion", "dense_weight", "side", "min_score")
 _DELETED_AT_ONCE = 100
 # What a search may spend on what was logged just before it: enough for an interactive use, not for an import.
 _WORDS_BUDGET_S = 1.0
@@ -289,7 +289,7 @@ class Store:
         """Find records by words and meaning; hits best first.
 
         where: a filter, as text or tree. mode: hybrid, dense (meaning only), lexical (words only).
-        options: depth, fusion ("convex", "rrf", "dbsf"), dense_weight, side ("prompt" or "output").
+        options: depth, fusion ("convex", "rrf", "dbsf"), dense_weight, side ("prompt" or "output"), min_score.
         """
         from genstore.search.plan import find_hits, question_in_words
 
@@ -312,7 +312,7 @@ class Store:
         plan = replace(self._plan(where, mode="dense", limit=limit, **options), exclude_record=record.id)
 
         def find(projection: Projection) -> tuple[Hit, ...]:
-            question = Question(vector_of(record, projection.embedder))
+            question = Question(vector_of(record, projection))
             self._catch_up_briefly(projection, dense=True)
             return find_hits(self.database, self.bodies, projection, question, plan)
 
@@ -402,7 +402,7 @@ class Store:
                 time.sleep(_OTHERS_S)
 
     def pending(self) -> tuple[int, int]:
-        """(records whose words are not indexed yet, records whose meaning is not)."""
+        """(records whose words are not indexed yet, records whose meaning is not); of all projects."""
         pending = self._projections.active().outbox.pending()
         return words_pending(pending), pending.get("embed", 0)
 
@@ -447,8 +447,9 @@ class Store:
         duplicates one of them (by dedup, near if that is None); its fields are recognised or given as mapping=.
         on_dropped: called with each record that was left out and why.
         """
-        from genstore.exchange.export import export_file
+        from genstore.exchange.export import checked_target, export_file
 
+        checked_target(target, format, options.get("overwrite", False))  # before what may take minutes
         keep = None
         if dedup is not None or against is not None:
             mapping = options.pop("mapping", None)
@@ -460,6 +461,8 @@ class Store:
         if self._closed:
             return
         self._closed = True
+        if self.database.is_inherited:
+            return  # threads, locks and connections are those of the parent, which closes them
         self._writer.close()
         self._catch_up.stop()
         self._projections.close()
@@ -575,6 +578,7 @@ class Store:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError("the store is closed; open it again")
+        self.database.check_process()
 
 
 def checked_policy(policy: OnDuplicate) -> OnDuplicate:

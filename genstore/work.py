@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from genstore.records import Record, Side
 
@@ -45,6 +45,14 @@ class Cut:
     terms: int
 
 
+class Average(NamedTuple):
+    """The average length of passages in terms: the one weights are computed with, the real one, and of how many."""
+
+    used: float
+    real: float
+    passages: int
+
+
 class Claim(Protocol):
     """Tasks that one indexer works on, and what SQL knows about their records at this moment."""
 
@@ -73,7 +81,14 @@ class Claim(Protocol):
 class Outbox(Protocol):
     """The queue of one index. A claimed task is back in the queue when it was not finished."""
 
-    def claim(self, actions: Sequence[Action], limit: int) -> AbstractContextManager[Claim]: ...
+    def claim(self, actions: Sequence[Action], limit: int) -> AbstractContextManager[Claim]:
+        """The oldest tasks of these kinds, in a transaction that lasts as long as the block."""
+
+    def reserve(self, action: Action, limit: int) -> AbstractContextManager[Sequence[Task]]:
+        """The oldest tasks of this kind that nobody else has in hand, without a transaction: for work that is slow."""
+
+    def look(self, tasks: Sequence[Task] = ()) -> AbstractContextManager[Claim]:
+        """What SQL knows about the tasks' records; finish() may also be called when the block has ended."""
 
     def keep_embeddings(self, vectors: Mapping[str, bytes]) -> None:
         """Store vectors by the hash of their text."""
@@ -84,8 +99,8 @@ class Outbox(Protocol):
     def average_in_use(self) -> float:
         """The average the index's weights are computed with; 0 before the first."""
 
-    def average_terms(self) -> tuple[float, float]:
-        """(the average the index's weights were computed with, the real one now)."""
+    def average_terms(self) -> Average:
+        """The average in use beside the real one now, which takes a look at every passage."""
 
     def set_average_terms(self, average: float) -> None: ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import copy
+import os
 import queue
 import threading
 import weakref
@@ -161,6 +162,11 @@ class HandoverQueue:
             for _ in batch:
                 self._queue.task_done()
 
+    def forget(self) -> None:
+        """In a child after fork: what waits is written by the parent, whose thread was not copied."""
+        self._closed, self._thread = True, None
+        self._failures = []
+
 
 _open: weakref.WeakSet[HandoverQueue] = weakref.WeakSet()
 
@@ -170,3 +176,12 @@ def _flush_all() -> None:
     with ExitStack() as all_of_them:  # one that fails must not keep the others from being written
         for waiting in list(_open):
             all_of_them.callback(waiting.close)
+
+
+def _forget_all() -> None:
+    for inherited in list(_open):
+        inherited.forget()
+    _open.clear()
+
+
+os.register_at_fork(after_in_child=_forget_all)

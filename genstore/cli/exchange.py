@@ -98,6 +98,8 @@ def _read_in(store: Any, file: str, quiet: bool, **options: Any) -> ImportReport
         task = progress.add_task("importing", total=None)
 
         def report_progress(report: ImportReport) -> None:
+            if report.guessed and not last:
+                err.print(f"[dim]taken as:[/] {escape(report.guessed)}", soft_wrap=True)
             last[:] = [report]
             total = int(report.read * report.size / report.position) if report.size and report.position else None
             progress.update(task, completed=report.read, total=total)
@@ -128,6 +130,7 @@ def export(
     file: Annotated[str, typer.Argument(help="Where to; .gz and .zst compress, - is standard output.")],
     format: Annotated[str | None, typer.Option(help="jsonl or parquet; by the file's name otherwise")] = None,
     where: Annotated[str | None, typer.Option("--where", "-w", help="Only what satisfies this filter.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")] = False,
     dedup: Annotated[str | None, typer.Option(help="Leave out duplicates: exact, near or semantic.")] = None,
     against: Annotated[
         str | None, typer.Option(help="Leave out what duplicates a row of this held-out file (JSONL or Parquet).")
@@ -149,6 +152,7 @@ def export(
             file,
             where=where,
             format=format,
+            overwrite=overwrite,
             dedup=rule,
             against=against,
             mapping={"prompt": prompt, "output": output} if prompt or output else None,

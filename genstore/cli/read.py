@@ -28,6 +28,7 @@ def search(
     mode: Annotated[str, typer.Option(help="hybrid, dense (meaning only) or lexical (words only)")] = "hybrid",
     side: Annotated[str | None, typer.Option(help="prompt or output: look only there")] = None,
     depth: Annotated[int | None, typer.Option(help="passages taken from each ranking")] = None,
+    min_score: Annotated[float | None, typer.Option(help="leave out hits that score less, 0 to 1")] = None,
     as_json: Json = False,
 ) -> None:
     """Find records by words and meaning."""
@@ -37,7 +38,8 @@ def search(
 
     with context.obj.open(create=False) as store:
         question = body_from(text) if text == "-" else text
-        result = store.search(question, where, mode=mode, limit=limit, side=side, depth=depth)
+        options = {"side": side, "depth": depth, "min_score": min_score}
+        result = store.search(question, where, mode=mode, limit=limit, **options)
     if as_json:
         print_json(result_to_json(result))
     else:
@@ -90,15 +92,23 @@ def list_(
 def show(
     context: typer.Context,
     record_id: Annotated[str, typer.Argument(metavar="ID", help="A record's id, or its beginning.")],
+    to: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE|FOLDER/", help="Write its image, sound or text there.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show one record whole."""
+    """Show one record whole, or write its parts to files."""
+    from genstore.cli.parts import write_parts
     from genstore.cli.show import print_record
     from genstore.exchange.form import record_to_json, relation_to_json
 
     with context.obj.open(create=False) as store:
         record = store.get(record_id)
         relations = store.relations(record.id)
+    if to is not None:
+        write_parts(record, to, overwrite=overwrite, as_json=as_json)
+        return
     if as_json:
         own = [relation_to_json(relation) for relation in relations if relation.source_id == record.id]
         print_json({**record_to_json(record), **({"relations": own} if own else {})})

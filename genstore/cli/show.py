@@ -54,7 +54,7 @@ def print_pending(pending: int, pending_dense: int) -> None:
 
 
 def _hit(number: int, hit: Hit) -> list[Text]:
-    """A hit's lines: what it is, what was asked, the passage, why it ranks there."""
+    """A hit's lines: what it is, what was asked, the passage, what came back if that is not it, why it ranks there."""
     record = hit.record
     head = Text.assemble(
         (f"{number:>2} ", "bold"),
@@ -72,6 +72,9 @@ def _hit(number: int, hit: Hit) -> list[Text]:
     if prompt and not (hit.passages and hit.passages[0].side == "prompt"):
         lines.append(Text.assemble(("   > ", "dim"), (prompt, "italic")))
     lines += [_passage(passage) for passage in hit.passages[:1]]
+    output = one_line(record.output_text, 100)
+    if output and hit.passages and hit.passages[0].side == "prompt":
+        lines.append(Text.assemble(("   < ", "dim"), output))
     lines.append(Text(f"   {explained(hit.explanation)}", style="dim"))
     return lines
 

@@ -44,6 +44,8 @@ def stats(
         "points": "index not reachable" if found.points is None else f"{found.points:,}",
         "scores": f"{found.scores:,}",
     }
+    if where:
+        rows["records"] += " satisfy the filter; all below is theirs alone"
     for name, value in rows.items():
         table.add_row(f"[bold]{name}[/]", value)
     for name, counts in (("kind", found.by_kind), ("status", found.by_status), ("model", found.by_model)):
@@ -60,7 +62,10 @@ def reindex(
     as_json: Json = False,
 ) -> None:
     """Rebuild the index beside the one in use and switch; nothing is embedded again by the same embedder."""
-    with context.obj.open(create=False) as store:
+    # The embedder asked for here wins over the one in GENSTORE_EMBEDDER or genstore.toml: that one may be what the
+    # store was not embedded with, and is no reason to refuse the command that changes it.
+    settings = {"embedder": "", "precision": "fp32"} if embedder else {}
+    with context.obj.open(create=False, **settings) as store:
         if pending:
             index_all(store)
             words, dense = store.pending()

@@ -35,17 +35,18 @@ def export_file(
     where: Where = None,
     format: Format | None = None,
     keep: Callable[[Record], bool] | None = None,
+    overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Write the records that satisfy the filter, oldest first; returns how many.
 
     keep: asked about each record, leaves out those that it answers False to.
-
-    target: a file, which is replaced when all is written and not before, or "-" for standard output; .gz and .zst
-    compress JSONL. format: from the suffix when None. progress is called with (done, left).
-    Raises InvalidInput for a format that is not known, StorageFull when the file cannot be written.
+    target: a file, which appears when all is written and not before, or "-" for standard output; .gz and .zst
+    compress JSONL. format: from the suffix when None. overwrite: replace a file that is there. progress is called with
+    (done, left). Raises InvalidInput for a format that is not known, and for a file that is there already;
+    StorageFull when the file cannot be written.
     """
-    chosen = format_of(target, format)
+    chosen = checked_target(target, format, overwrite)
     name = str(target) if isinstance(target, str | os.PathLike) else ""
     total = store.count(where) if progress is not None else 0
     with jsonl.replaced(target) as raw, jsonl.compressed(raw, name if chosen == "jsonl" else "") as file:
@@ -62,6 +63,14 @@ def export_file(
         if progress is not None:
             progress(seen, 0)
     return written
+
+
+def checked_target(target: Target, format: Format | None, overwrite: bool) -> Format:
+    """The format to write. Raises InvalidInput for one that is not known, and for a file that is there already."""
+    chosen = format_of(target, format)
+    if not overwrite:
+        jsonl.refuse_existing(target)
+    return chosen
 
 
 def format_of(target: Target, format: Format | None) -> Format:

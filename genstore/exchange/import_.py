@@ -19,7 +19,7 @@ from genstore.errors import InvalidInput
 from genstore.exchange import jsonl, parquet
 from genstore.exchange.form import Described
 from genstore.exchange.jsonl import Row
-from genstore.exchange.mapping import FieldMapping, as_mapping, reader_for
+from genstore.exchange.mapping import FieldMapping, as_mapping, guessed, reader_for
 from genstore.identity import canonical_json
 from genstore.records import Record, Relation, Score, to_microseconds
 from genstore.sql import read, tables
@@ -49,6 +49,7 @@ class ImportReport:
     """What an import did so far: read = stored + skipped + failed.
 
     errors: (line or row number, what is wrong) of the first hundred that failed. scores and relations: those added.
+    guessed: what fields were taken as, where no mapping said so.
     position and size: bytes of the source read and in all, 0 when unknown.
     """
 
@@ -60,6 +61,7 @@ class ImportReport:
     relations: int = 0
     errors: list[tuple[int, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    guessed: str = ""
     seconds: float = 0.0
     position: int = 0
     size: int = 0
@@ -103,6 +105,7 @@ def import_file(
         sample = list(islice(rows, SAMPLE))
         usable = [row.value for row in sample if not row.problem]
         as_record = reader_for(usable, chosen, store.settings.project, project)
+        report.guessed = guessed(usable, chosen)
         for batch in _batches(chain(sample, rows), _BATCH):
             work.add(batch, as_record)
             report.seconds = time.monotonic() - started

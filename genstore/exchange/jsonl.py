@@ -173,18 +173,35 @@ def replaced(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     path = Path(target)
+    if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
+        with _translated(path), path.open("wb") as file:
+            yield file
+        return
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with beside.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise StorageFull(f"{path} cannot be written: {error.strerror or error}") from error
+        with _translated(path):
+            with beside.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
     finally:
         with suppress(OSError):
             beside.unlink()
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageFull(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def refuse_existing(target: str | os.PathLike[str] | BinaryIO) -> None:
+    """Raise InvalidInput when the target is a file that is there already; "-", devices and pipes may be written to."""
+    if isinstance(target, str | os.PathLike) and str(target) != STANDARD and Path(target).is_file():
+        raise InvalidInput(f"{target} is there already; name another file, or replace it with overwrite (--overwrite)")
 
 
 @contextmanager

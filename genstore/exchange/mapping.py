@@ -29,6 +29,7 @@ _NAMES = (
 )  # fmt: skip
 _ALIASES = {"tag": "tags", "session": "session_id", "user": "user_id"}
 _MOST_NAMED = 40
+_MOST_GUESSED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,14 @@ def reader_for(sample: Sequence[Row], mapping: FieldMapping, project: str, force
     return read
 
 
+def guessed(sample: Sequence[Row], mapping: FieldMapping) -> str:
+    """What the fields of rows like the sample's are taken as, "" when a mapping says so or all rows are our own."""
+    rows = [row for row in sample if not is_own_form(row)]
+    if mapping != FieldMapping() or not rows:
+        return ""
+    return ForeignReader(rows, mapping, "").described(rows)
+
+
 class ForeignReader:
     """Makes a record of a row of somebody else's."""
 
@@ -148,6 +157,21 @@ class ForeignReader:
         if (when := self._named.get("created_at")) is not None and (moment := found(row, when)) not in (_ABSENT, None):
             values["created_at"] = _moment(moment, when)
         return Described(build_record(**{"project": self._project, **values}, metadata=metadata), own="id" in values)
+
+    def described(self, sample: Sequence[Row]) -> str:
+        """Which fields become what, for a person: "instruction as prompt, output as output; lang as metadata"."""
+        taken: dict[str, str] = {path: name for name, path in self._content}
+        if self._chat:
+            taken["messages"] = "prompt and output"
+        if self._alpaca:
+            taken["input"] = "the end of the prompt"
+        present = dict.fromkeys(key for row in sample for key in row if key not in taken)
+        ours = [
+            key for key in present if (fits := _KNOWN.get(key)) and any(key in row and fits(row[key]) for row in sample)
+        ]
+        rest = [key for key in present if key not in ours]
+        parts = [", ".join(f"{path} as {name}" for path, name in taken.items()), ", ".join(ours), _short(rest)]
+        return "; ".join(part for part in parts if part)
 
     def _contents(self, row: Row, rest: dict[str, Any]) -> dict[str, Any]:
         """The row's prompt and output; what they take is removed from rest."""
@@ -320,6 +344,12 @@ def _storable(value: Any) -> Any:
     if isinstance(value, list):
         return [_storable(item) for item in value]
     return value
+
+
+def _short(names: Sequence[str]) -> str:
+    """The names that become metadata; a table may have hundreds."""
+    more = f" and {len(names) - _MOST_GUESSED} more" if len(names) > _MOST_GUESSED else ""
+    return f"{', '.join(names[:_MOST_GUESSED])}{more} as metadata" if names else ""
 
 
 def _fields_of(sample: Iterable[Row]) -> str:

@@ -28,7 +28,7 @@ _BATCH = 1_000
 _UNINDEXED_POINTS = 20_000  # a scan of this many 384-d vectors takes about as long as the rest of a search
 _DELETED_POINTS, _DELETED_SHARE = 1_000, 0.2  # from where Edge itself finds a vacuum worth it
 _WORN = "worn"  # the two counts, kept while the index is closed; a kill loses them, which delays optimising
-_CONDITIONS = Conditions(qdrant, qdrant.RangeFloat)
+_CONDITIONS = Conditions(qdrant, qdrant.RangeFloat, qdrant.NestedCondition)
 # Without it a filter that a tenth of the points satisfy tears the graph: few of a point's neighbours satisfy it too.
 # Source: Patel et al., "ACORN: Performant and Predictable Search over Vectors and Structured Data", SIGMOD 2024.
 _ACORN = qdrant.SearchParams(acorn=qdrant.AcornSearchParams(enable=True, max_selectivity=0.4))

@@ -26,6 +26,8 @@ WORDS_BATCH = 512
 DENSE_BATCH = 48
 # BM25 hardly notices a tenth; beyond it the weights are computed anew.
 _DRIFT = 0.1
+# Looking for drift reads every passage: not worth it before this share of them has come since the last look.
+_CHECKED_SHARE = 0.02
 _KEPT_TERMS = 10_000
 
 Cutter = Callable[[Sequence[str]], list[list[tuple[int, int]]]]
@@ -65,6 +67,7 @@ class Indexer:
         self._words_lock = threading.Lock()
         self._dense_lock = threading.Lock()
         self._kept_terms: dict[str, Terms] = {}
+        self._known_passages = self._new_passages = 0
 
     def drain_words(self, deadline: float | None = None) -> int:
         """Index the words of waiting records until none is left or time.monotonic() reaches deadline.
@@ -122,6 +125,7 @@ class Indexer:
             for record_id in records.keys() - fresh:
                 self.index.set_payload(record_id, payloads[record_id])
             claim.finish(added, to_embed, claim.tasks)
+            self._new_passages += sum(map(len, added.values()))
             return len(claim.tasks)
 
     def _delete_gone(self, claim: Claim) -> None:
@@ -199,7 +203,7 @@ class Indexer:
         # Asked for each time: another process may have begun to reweigh, and its records may fall to this one.
         if average := self.outbox.average_in_use():
             return average
-        _, real = self.outbox.average_terms()
+        real = self.outbox.average_terms().real
         lengths = [found.length for passages in batch for found in passages]
         average = real or (sum(lengths) / len(lengths) if lengths else 0.0)
         if average:
@@ -207,14 +211,17 @@ class Indexer:
         return average
 
     def _dense_batch(self, at_once: int) -> int:
-        with self.outbox.claim(("embed",), at_once) as claim:
-            if not claim.tasks:
+        # Encoding takes seconds; a transaction as long would keep PostgreSQL from vacuuming, SQLite from checkpoints.
+        with self.outbox.reserve("embed", at_once) as tasks:
+            if not tasks:
                 return 0
-            sources = claim.sources()
-            cuts = claim.cuts(dict.fromkeys(source.sha256 for source in sources))
-            needed = {cut.text_sha256 for found in cuts.values() for cut in found}
-            vectors = claim.embedded(needed)
-            new = self._embed(claim, cuts, needed - vectors.keys())
+            with self.outbox.look(tasks) as claim:
+                sources = claim.sources()
+                cuts = claim.cuts(dict.fromkeys(source.sha256 for source in sources))
+                needed = {cut.text_sha256 for found in cuts.values() for cut in found}
+                vectors = claim.embedded(needed)
+                texts = _passage_texts(claim, cuts, needed - vectors.keys())
+            new = self._embedded(texts)
             self.outbox.keep_embeddings(new)
             vectors.update(new)
             places = [
@@ -229,28 +236,19 @@ class Indexer:
                 with self._words_turn(None):
                     stacked = np.stack([unpack(vector) for _, vector in places])
                     self.index.set_dense([point for point, _ in places], stacked)
-            claim.finish({}, (), claim.tasks)
-            return len(claim.tasks)
+            claim.finish({}, (), tasks)
+            return len(tasks)
 
-    def _embed(self, claim: Claim, cuts: Mapping[str, Sequence[Cut]], missing: set[str]) -> dict[str, bytes]:
-        """Vectors of the passages whose text hash is among missing."""
-        if not missing:
+    def _embedded(self, texts: Mapping[str, str]) -> dict[str, bytes]:
+        """Vectors of texts, both by the text's hash."""
+        if not texts:
             return {}
-        texts = claim.texts(digest for digest, found in cuts.items() if any(c.text_sha256 in missing for c in found))
-        slices: dict[str, str] = {}
-        for digest, text in texts.items():
-            for cut in cuts[digest]:
-                if cut.text_sha256 in missing:
-                    slices[cut.text_sha256] = text[cut.start : cut.end]
-        encoded = self._encoder().encode(list(slices.values()))
-        return {digest: pack(vector) for digest, vector in zip(slices, encoded, strict=True)}
+        encoded = self._encoder().encode(list(texts.values()))
+        return {digest: pack(vector) for digest, vector in zip(texts, encoded, strict=True)}
 
     def tune(self) -> bool:
         """Reweigh when the average length has drifted, and optimise when it pays; whether anything was done."""
-        used, real = self.outbox.average_terms()
-        drifted = used > 0 and real > 0 and abs(real / used - 1) > _DRIFT
-        if drifted:
-            self.reweigh(real)
+        drifted = self._new_passages > _CHECKED_SHARE * self._known_passages and self._reweigh_if_drifted()
         optimised = self.index.wants_optimising()
         if optimised:
             # It keeps writes from the index for as long; with the locks ours, who has a deadline does not wait for it.
@@ -258,11 +256,32 @@ class Indexer:
                 self.index.optimise()
         return drifted or optimised
 
+    def _reweigh_if_drifted(self) -> bool:
+        used, real, self._known_passages = self.outbox.average_terms()
+        self._new_passages = 0
+        drifted = used > 0 and real > 0 and abs(real / used - 1) > _DRIFT
+        if drifted:
+            self.reweigh(real)
+        return drifted
+
     def reweigh(self, average: float) -> None:
         """Compute all BM25 weights anew: every record is queued, so that a crash in between costs nothing."""
         with self._words_lock:
             self.outbox.set_average_terms(average)
             self.outbox.enqueue_all()
+
+
+def _passage_texts(claim: Claim, cuts: Mapping[str, Sequence[Cut]], wanted: set[str]) -> dict[str, str]:
+    """The passages whose text hash is among wanted, by it."""
+    if not wanted:
+        return {}
+    found: dict[str, str] = {}
+    texts = claim.texts(digest for digest, passages in cuts.items() if any(c.text_sha256 in wanted for c in passages))
+    for digest, text in texts.items():
+        for cut in cuts[digest]:
+            if cut.text_sha256 in wanted:
+                found[cut.text_sha256] = text[cut.start : cut.end]
+    return found
 
 
 @contextmanager

@@ -40,6 +40,7 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
+        _locks.add(self)
 
     def acquire(self, deadline: float) -> bool:
         """Take the lock, waiting until time.monotonic() passes deadline; False when it stayed taken."""
@@ -98,6 +99,9 @@ class FileLock:
             return self.path.read_text().strip() or "?"
         except OSError:
             return "?"
+
+
+_locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 class Lease(Generic[T]):
@@ -307,6 +311,9 @@ def _close_all() -> None:
 
 
 def _forget_all() -> None:
+    # The parent's locks are not ours, but our copy of a descriptor would hold one on after the parent has let go.
+    for lock in list(_locks):
+        lock.release()
     for lease in list(_leases):
         lease.forget()
 

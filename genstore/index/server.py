@@ -16,9 +16,13 @@ from genstore.index.layout import (
     DENSE,
     KEYWORDS,
     NUMBERS,
+    PAIR_IS,
+    PAIR_OF,
+    PAIRS,
     PARTITIONING,
     RECORD_ID,
     SPARSE,
+    TOKENS,
     payload_key,
     point_payload,
     record_payload,
@@ -35,7 +39,13 @@ if TYPE_CHECKING:
 
 _BATCH = 256  # 256 points of 1,536 dimensions are 8 MB of JSON; the server refuses 32 MB
 _PAGE = 1_000
-_CONDITIONS = Conditions(models, models.Range)
+
+
+def _element(key: str, condition: models.Filter) -> models.NestedCondition:
+    return models.NestedCondition(nested=models.Nested(key=key, filter=condition))
+
+
+_CONDITIONS = Conditions(models, models.Range, _element)
 
 # Scores must be those of the original vectors: fusion compares them with exact ones.
 _EXACT_SCORES = models.QuantizationSearchParams(rescore=True, oversampling=2.0)
@@ -323,6 +333,9 @@ def _field_indexes() -> Iterator[tuple[str, Any]]:
         yield payload_key(field), models.KeywordIndexParams(type=keyword, enable_hnsw=field in PARTITIONING)
     for field in NUMBERS:
         yield payload_key(field), models.FloatIndexParams(type=number, enable_hnsw=False)
+    yield TOKENS, models.KeywordIndexParams(type=keyword, enable_hnsw=False, prefix=True)
+    yield PAIR_OF, models.KeywordIndexParams(type=keyword, enable_hnsw=False, nested=PAIRS)
+    yield PAIR_IS, models.FloatIndexParams(type=number, enable_hnsw=False, nested=PAIRS)
 
 
 def _sparse(vector: SparseVector) -> models.SparseVector:

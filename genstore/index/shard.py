@@ -16,7 +16,19 @@ from typing import Any
 import qdrant_edge as qdrant
 
 from genstore.errors import DimensionMismatch, GenstoreError, IndexBusy, IndexCorrupt, IndexUnavailable
-from genstore.index.layout import DENSE, KEYWORDS, NUMBERS, PARTITIONING, RECORD_ID, SPARSE, payload_key
+from genstore.index.layout import (
+    DENSE,
+    KEYWORDS,
+    NUMBERS,
+    PAIR_IS,
+    PAIR_OF,
+    PAIRS,
+    PARTITIONING,
+    RECORD_ID,
+    SPARSE,
+    TOKENS,
+    payload_key,
+)
 
 _SHARD = "shard"
 _UNFINISHED = "shard.new"
@@ -143,6 +155,9 @@ def _field_indexes() -> Iterator[tuple[str, Any]]:
         yield payload_key(field), qdrant.KeywordIndexParams(enable_hnsw=field in PARTITIONING)
     for field in NUMBERS:
         yield payload_key(field), qdrant.FloatIndexParams(enable_hnsw=False)
+    yield TOKENS, qdrant.KeywordIndexParams(enable_hnsw=False, prefix=True)
+    yield PAIR_OF, qdrant.KeywordIndexParams(enable_hnsw=False, nested=PAIRS)
+    yield PAIR_IS, qdrant.FloatIndexParams(enable_hnsw=False, nested=PAIRS)
 
 
 def _check_dimension(shard: Path, dimension: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 import time
 import weakref
@@ -104,6 +105,10 @@ def _stop_all() -> None:
     """End the threads of stores that nobody closed: one that still embeds while the interpreter goes down aborts it."""
     for catch_up in list(_running):
         catch_up.stop()
+
+
+# In a child after fork there is no such thread to end: it was not copied.
+os.register_at_fork(after_in_child=_running.clear)
 
 
 def drain_all(projection: Projection, progress: Callable[[int, int], None] | None = None) -> None:

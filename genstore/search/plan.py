@@ -32,7 +32,10 @@ MOST_PASSAGES = 3
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything about a search but its question. depth: passages taken from each list, whatever the limit."""
+    """Everything about a search but its question.
+
+    depth: passages taken from each list, whatever the limit; min_score: hits that score less are left out.
+    """
 
     project: str
     where: Filter = EVERYTHING
@@ -43,6 +46,7 @@ class Plan:
     dense_weight: float = 0.85
     side: str | None = None
     exclude_record: str | None = None
+    min_score: float = 0.0
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -51,10 +55,13 @@ class Plan:
             raise InvalidInput(f"limit is {self.limit}; pass 1 or more")
         if self.limit > self.depth:
             raise InvalidInput(
-                f"limit is {self.limit} but a search looks {self.depth} passages deep; pass depth={self.limit} or more"
+                f"limit is {self.limit} but a search looks {self.depth} passages deep; raise its depth (--depth) to "
+                f"{self.limit} or more"
             )
         if not 0 <= self.dense_weight <= 1:
             raise InvalidInput(f"dense_weight is {self.dense_weight}; it lies between 0 and 1")
+        if not 0 <= self.min_score <= 1:
+            raise InvalidInput(f"min_score is {self.min_score}; a hit's score lies between 0 and 1")
         if self.side is not None and self.side not in SIDES:
             raise InvalidInput(f"side is {self.side!r}; it is one of {', '.join(SIDES)}")
 
@@ -125,7 +132,8 @@ def find_hits(
     with database.read() as connection:
         places = _places(connection, candidates.ids, projection.info.cutter, plan.project)
         found = _found(candidates, scores, places)
-        best = best_by_group(((item.place.record_id, item.score, item) for item in found), plan.limit)
+        scored = ((item.place.record_id, item.score, item) for item in found if item.score >= plan.min_score)
+        best = best_by_group(scored, plan.limit)
         records = load(connection, bodies, [record_id for record_id, _, _ in best])
     return tuple(
         _hit(records[record_id], score, items, question.text)

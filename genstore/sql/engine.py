@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import time
@@ -10,10 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.sql import ClauseElement
 
 from genstore.errors import GenstoreError, InvalidInput, MissingDependency, NotAStore, StorageFull, StoreError
@@ -46,29 +48,45 @@ class Database:
             raise InvalidInput(f"{shown!r} is no database's URL; write postgresql+psycopg://user@host/name") from error
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._raw: PoolProxiedConnection | None = None
+        self._process = os.getpid()
         self.engine: Engine = _sqlite(self.url, synchronous) if self.is_sqlite else _postgresql(self.url)
 
     def __str__(self) -> str:
         return self.url.database or "" if self.is_sqlite else self.url.render_as_string(hide_password=True)
 
+    @property
+    def is_inherited(self) -> bool:
+        """Whether another process opened it and this one is its fork: two would talk over one connection."""
+        return self._process != os.getpid()
+
+    def check_process(self) -> None:
+        """Raise StoreError in a fork of the process that opened it."""
+        if self.is_inherited:
+            raise StoreError(
+                f"{self} was opened by process {self._process}, of which this one, {os.getpid()}, is a fork; "
+                "open the store again in this process"
+            )
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection in a read transaction; its statements see one state of the store."""
+        self.check_process()
         try:
             with self.engine.connect() as connection:
                 if not self.is_sqlite:
                     connection.execution_options(isolation_level="REPEATABLE READ")
                 yield connection
-        except (sqlite3.Error, DBAPIError) as error:
+        except (sqlite3.Error, DBAPIError, NoConnection) as error:
             raise self._translated(error) from error
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A connection in a write transaction, committed at the end of the block and rolled back on an error."""
+        self.check_process()
         try:
             with self.engine.connect().execution_options(genstore_write=True) as connection, connection.begin():
                 yield connection
-        except (sqlite3.Error, DBAPIError) as error:
+        except (sqlite3.Error, DBAPIError, NoConnection) as error:
             raise self._translated(error) from error
 
     def transact(self, work: Callable[[Connection], T]) -> T:
@@ -84,11 +102,28 @@ class Database:
         raise AssertionError("the last attempt returns or raises")
 
     @contextmanager
+    def session_locks(self) -> Iterator[SessionLocks]:
+        """PostgreSQL's advisory locks on a connection of their own, outside any transaction; freed with the block."""
+        try:
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                try:
+                    yield SessionLocks(connection)
+                finally:
+                    try:
+                        connection.execute(select(func.pg_advisory_unlock_all()))
+                    except BaseException:
+                        connection.invalidate()  # back in the pool it would keep what it has locked
+                        raise
+        except (DBAPIError, NoConnection) as error:
+            raise self._translated(error) from error
+
+    @contextmanager
     def cursor(self) -> Iterator[Any]:
         """The driver's own cursor in a write transaction: a tenth of what SQLAlchemy's costs.
 
         There is one; the caller sees to it that one thread at a time asks for it.
         """
+        self.check_process()
         try:
             if self._raw is None:
                 self._raw = self.engine.raw_connection()
@@ -115,7 +150,9 @@ class Database:
             raw.invalidate()
 
     def close(self) -> None:
-        """Return every connection."""
+        """Return every connection; in a fork they are the parent's, and stay as they are."""
+        if self.is_inherited:
+            return
         if self._raw is not None:
             self._raw.close()
             self._raw = None
@@ -127,6 +164,10 @@ class Database:
         return str(statement.compile(dialect=type(self.engine.dialect)(paramstyle=style)))  # type: ignore[call-arg]
 
     def _translated(self, error: Exception) -> GenstoreError:
+        if isinstance(error, NoConnection):
+            return StoreError(
+                f"this process's connections to {self} all stayed in use; use fewer threads at once ({error.args[0]})"
+            )
         reason = str(getattr(error, "orig", None) or error).strip()
         lower = reason.lower()
         if "disk is full" in lower or "no space left" in lower or "disk full" in lower:
@@ -140,6 +181,18 @@ class Database:
         if "connection" in lower:
             return StoreError(f"{self} cannot be reached: {reason}")
         return StoreError(f"{self}: {reason}")
+
+
+class SessionLocks:
+    """Locks that one database session holds under names, among all that use the database."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def take(self, name: str) -> bool:
+        """Take the lock unless another session has it; whether it is ours."""
+        key = func.hashtextextended(name, 0)
+        return bool(self._connection.scalar(select(func.pg_try_advisory_lock(key))))
 
 
 def is_collision(error: BaseException) -> bool:

@@ -12,9 +12,14 @@ from genstore.errors import BlobCorrupt, BlobMissing
 from genstore.identity import decode_text
 from genstore.records import Record
 from genstore.sql import tables
-from genstore.sql.engine import Database, insert_once
+from genstore.sql.engine import Database, SessionLocks, insert_once
 from genstore.sql.read import chunked, load
-from genstore.work import WORDS, Action, Cut, Source, Task
+from genstore.work import WORDS, Action, Average, Cut, Source, Task
+
+# Outbox rows with neighbouring ids are embedded by one process: it takes one lock for all of them.
+_BLOCK = 64
+# Among how many of the oldest rows a block that nobody has in hand is looked for.
+_LOOKED_AT = 4_096
 
 _outbox, _parts, _passages = tables.outbox, tables.parts, tables.passages
 _indexes, _embeddings = tables.indexes, tables.embeddings
@@ -42,12 +47,52 @@ class SqlOutbox:
         """
         if self.database.is_sqlite:
             with self.database.read() as connection:
-                tasks = self._oldest(connection, actions, limit)
-                yield SqlClaim(self, connection, tasks)
+                yield SqlClaim(self, connection, self._oldest(connection, actions, limit))
         else:
             with self.database.write() as connection:
-                tasks = self._oldest(connection, actions, limit)
-                yield SqlClaim(self, connection, tasks)
+                yield SqlClaim(self, connection, self._oldest(connection, actions, limit), in_write=True)
+
+    @contextmanager
+    def reserve(self, action: Action, limit: int) -> Iterator[list[Task]]:
+        """The oldest tasks of this kind that nobody else has in hand, for work that takes long.
+
+        No transaction is open meanwhile. On PostgreSQL an advisory lock of the session keeps other indexers from the
+        tasks; the server drops it when the process dies. Doing one twice would be harmless all the same.
+        """
+        if self.database.is_sqlite:
+            with self.database.read() as connection:
+                tasks = self._oldest(connection, (action,), limit)
+            yield tasks
+            return
+        with self.database.session_locks() as locks:
+            yield self._first_free(locks, action, limit)
+
+    def _first_free(self, locks: SessionLocks, action: Action, limit: int) -> list[Task]:
+        """Tasks of the first block whose lock is to be had; the locks of blocks that turn out to be done stay too."""
+        own = (_outbox.c.index_id == self.index_id, _outbox.c.action == action)
+        looked_at = select(_outbox.c.id).where(*own).order_by(_outbox.c.id).limit(_LOOKED_AT).subquery()
+        block = (looked_at.c.id // _BLOCK).label("block")
+        with self.database.read() as connection:
+            blocks = connection.execute(select(block).distinct().order_by(block)).scalars().all()
+        for number in blocks:
+            if not locks.take(f"genstore {action} {self.index_id} {number}"):
+                continue
+            first = int(number) * _BLOCK
+            query = select(_outbox.c.id, _outbox.c.action, _outbox.c.record_id).where(
+                *own, _outbox.c.id.between(first, first + _BLOCK - 1)
+            )
+            # Looked at only now that the lock is ours: whoever had it before may have done them.
+            with self.database.read() as connection:
+                rows = connection.execute(query.order_by(_outbox.c.id).limit(limit)).all()
+            if rows:
+                return [Task(row.id, row.action, row.record_id) for row in rows]
+        return []
+
+    @contextmanager
+    def look(self, tasks: Sequence[Task] = ()) -> Iterator[SqlClaim]:
+        """What SQL knows about the tasks' records; their claim can be finished when the block has ended."""
+        with self.database.read() as connection:
+            yield SqlClaim(self, connection, list(tasks))
 
     def _oldest(self, connection: Connection, actions: Sequence[Action], limit: int) -> list[Task]:
         query = (
@@ -96,12 +141,13 @@ class SqlOutbox:
         with self.database.read() as connection:
             return float(connection.scalar(select(_indexes.c.average_terms).where(_indexes.c.id == self.index_id)) or 0)
 
-    def average_terms(self) -> tuple[float, float]:
-        """(the average the index's weights were computed with, the real one now)."""
+    def average_terms(self) -> Average:
+        """The average in use beside the real one now, which takes a look at every passage."""
         used = self.average_in_use()
+        query = select(func.avg(_passages.c.terms), func.count()).where(_passages.c.cutter == self.cutter)
         with self.database.read() as connection:
-            real = connection.scalar(select(func.avg(_passages.c.terms)).where(_passages.c.cutter == self.cutter))
-        return used, float(real or 0)
+            real, passages = connection.execute(query).one()
+        return Average(used, float(real or 0), int(passages))
 
     def set_average_terms(self, average: float) -> None:
         """Note the average that weights are computed with from now on."""
@@ -118,10 +164,12 @@ class SqlOutbox:
 class SqlClaim:
     """Claimed tasks; reads see the state of the claim's transaction."""
 
-    def __init__(self, outbox: SqlOutbox, connection: Connection, tasks: list[Task]) -> None:
+    def __init__(self, outbox: SqlOutbox, connection: Connection, tasks: list[Task], *, in_write: bool = False) -> None:
+        """in_write: the connection is in a write transaction, which finish() is to be part of."""
         self.tasks = tasks
         self._outbox = outbox
         self._connection = connection
+        self._in_write = in_write
         self._ids = list(dict.fromkeys(task.record_id for task in tasks if task.action != "delete"))
 
     def records(self) -> dict[str, Record]:
@@ -194,11 +242,11 @@ class SqlClaim:
 
     def finish(self, cuts: Mapping[str, Sequence[Cut]], to_embed: Iterable[str], done: Iterable[Task]) -> None:
         """Keep new cuts, queue records for embedding, drop the tasks that are done: one transaction."""
-        if self._outbox.database.is_sqlite:
+        if self._in_write:
+            self._finish(self._connection, cuts, to_embed, done)
+        else:
             with self._outbox.database.write() as connection:
                 self._finish(connection, cuts, to_embed, done)
-        else:
-            self._finish(self._connection, cuts, to_embed, done)
 
     def _finish(
         self,

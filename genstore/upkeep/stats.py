@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from genstore.errors import IndexUnavailable
 from genstore.filters import Filter
@@ -15,15 +15,17 @@ from genstore.sql.outbox import words_pending
 from genstore.sql.where import where as sql_where
 
 _records, _contents = tables.records, tables.contents
+_passages, _embeddings = tables.passages, tables.embeddings
 _TOP = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts of the records that satisfy the filter, and of the whole store below them.
+    """Counts of the records that satisfy the filter, and of what belongs to them.
 
-    body_bytes: bytes of all bodies as they are kept, each once; repeated_bytes: what keeping each once saves.
-    points is None when the index could not be reached.
+    body_bytes: bytes of their bodies, each once; repeated_bytes: what keeping each once saves. passages, embeddings:
+    of the index in use, each once; points: passages of each record, None when the index could not be reached.
+    pending, pending_dense: tasks of all projects, which share one index.
     """
 
     records: int
@@ -49,6 +51,14 @@ def collect(database: Database, projection: Projection, condition: Filter) -> St
     """Count. The numbers of one call fit together: they are read in one transaction, but for the index's."""
     where = sql_where(condition)
     pending = projection.outbox.pending()
+    ids = select(_records.c.id).where(where)
+    own_parts = tables.parts.c.record_id.in_(ids)
+    own_bodies = select(tables.parts.c.sha256).where(own_parts)
+    own_passages = (_passages.c.sha256.in_(own_bodies), _passages.c.cutter == projection.info.cutter)
+    own_vectors = (
+        _embeddings.c.text_sha256.in_(select(_passages.c.text_sha256).where(*own_passages)),
+        _embeddings.c.embedder == projection.info.embedder,
+    )
     with database.read() as connection:
         totals = connection.execute(
             select(
@@ -61,12 +71,14 @@ def collect(database: Database, projection: Projection, condition: Filter) -> St
             .where(where)
         ).one()
         bodies, body_bytes = connection.execute(
-            select(func.count(), func.coalesce(func.sum(_contents.c.size_bytes), 0))
+            select(func.count(), func.coalesce(func.sum(_contents.c.size_bytes), 0)).where(
+                _contents.c.sha256.in_(own_bodies)
+            )
         ).one()
         named_bytes = connection.scalar(
-            select(func.coalesce(func.sum(_contents.c.size_bytes), 0)).join(
-                tables.parts, tables.parts.c.sha256 == _contents.c.sha256
-            )
+            select(func.coalesce(func.sum(_contents.c.size_bytes), 0))
+            .join(tables.parts, tables.parts.c.sha256 == _contents.c.sha256)
+            .where(own_parts)
         )
         return Stats(
             records=totals[0],
@@ -76,14 +88,14 @@ def collect(database: Database, projection: Projection, condition: Filter) -> St
             input_tokens=int(totals[1]),
             output_tokens=int(totals[2]),
             cost_usd=float(totals[3]),
-            scores=_count(connection, tables.scores),
+            scores=_count(connection, tables.scores, tables.scores.c.record_id.in_(ids)),
             bodies=bodies,
             body_bytes=int(body_bytes),
             repeated_bytes=int(named_bytes or 0) - int(body_bytes),
-            passages=_count(connection, tables.passages),
-            embeddings=_count(connection, tables.embeddings),
+            passages=_count(connection, _passages, *own_passages),
+            embeddings=_count(connection, _embeddings, *own_vectors),
             embedder=projection.info.embedder,
-            points=_points(projection),
+            points=_points(projection, condition),
             pending=words_pending(pending),
             pending_dense=pending.get("embed", 0),
         )
@@ -96,12 +108,12 @@ def _by(connection: Connection, column: ColumnElement[str], where: ColumnElement
     return {value: int(count) for value, count in connection.execute(query.order_by(number.desc(), column).limit(_TOP))}
 
 
-def _count(connection: Connection, table: object) -> int:
-    return int(connection.execute(select(func.count()).select_from(table)).scalar_one())  # type: ignore[arg-type]
+def _count(connection: Connection, table: Table, *where: ColumnElement[bool]) -> int:
+    return int(connection.execute(select(func.count()).select_from(table).where(*where)).scalar_one())
 
 
-def _points(projection: Projection) -> int | None:
+def _points(projection: Projection, condition: Filter) -> int | None:
     try:
-        return projection.index.count()
+        return projection.index.count(condition)
     except IndexUnavailable:
         return None

@@ -337,3 +337,16 @@ class TestFilters:
         assert found(index, Compare("metadata.n", "=", "5")) == {0, 1}
         assert found(index, Compare("metadata.n", "=", "5.0")) == {0, 2}
         assert found(index, Compare("metadata.n", ">=", 5)) == {0, 3}
+
+    def test_a_range_looks_at_the_numbers_of_its_own_field(self, index: VectorIndex) -> None:
+        held: Mapping[int, Payload] = {
+            0: {"score.a": [0.9], "score.b": [0.1]},
+            1: {"score.a": [0.1], "score.b": [0.9]},
+            2: {"score.a": [0.1, 0.9]},
+        }
+        index.upsert([point(n, None, [1], **fields) for n, fields in held.items()])
+        assert found(index, parse("score.a>0.8")) == {0, 2}
+        assert found(index, parse("-score.a>0.8")) == {1}
+        index.set_payload(record(0), {"score.b": [0.9]})
+        assert found(index, parse("score.a>0.8")) == {2}
+        assert found(index, parse("score.b:*")) == {0, 1}

@@ -188,6 +188,8 @@ def test_init_makes_a_store_with_settings_and_leaves_one_that_is_there(run: Run,
         (["list", "--where", "modle:x"], 2, "did you mean 'model'"),
         (["search", " "], 2, "empty"),
         (["search", "x", "--mode", "fast"], 2, "hybrid, dense, lexical"),
+        (["search", "x", "--limit", "500"], 2, "raise its depth (--depth) to 500 or more"),
+        (["search", "x", "--min-score", "2"], 2, "between 0 and 1"),
         (["show", "zzz"], 3, "not an id"),
         (["log"], 2, "nothing to log"),
         (["log", "--output", "x", "--metadata", "[1]"], 2, "JSON object"),
@@ -303,3 +305,95 @@ def test_help_starts_without_anything_heavy(tmp_path: Path) -> None:
     heavy = {"torch", "sqlalchemy", "numpy", "qdrant_edge", "qdrant_client", "onnxruntime", "alembic", "httpx"}
     assert not heavy & set(loaded.stdout.split())
     assert "import" in process(tmp_path, "--help").out
+
+
+def test_reindex_takes_the_embedder_it_is_told_whatever_the_environment_says(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("log", "--prompt", "q", "--output", "a", "--json")
+    monkeypatch.setenv("GENSTORE_EMBEDDER", "all-MiniLM-L6-v2-int8")
+    refused = run("reindex")
+    assert (refused.code, "was embedded with" in refused.err) == (6, True)
+    done = run("reindex", "--embedder", "all-MiniLM-L6-v2", "--json")
+    assert (done.code, done.json["embedder"]) == (0, "all-MiniLM-L6-v2")
+
+
+def test_a_hit_whose_prompt_matched_shows_its_output_too(run: Run) -> None:
+    run("log", "--prompt", "Which animals swim?", "--output", "Whales.\nAnd dolphins.")
+    lines = run("search", "animals swim", "--mode", "lexical").out.splitlines()
+    assert [line.strip() for line in lines[1:3]] == ["Which animals swim?", "< Whales. And dolphins."]
+    lines = run("search", "dolphins", "--mode", "lexical").out.splitlines()
+    assert [line.strip() for line in lines[1:3]] == ["> Which animals swim?", "Whales. And dolphins."]
+
+
+def test_hits_below_the_least_score_are_left_out(run: Run) -> None:
+    for text in ("whales and dolphins", "whales, sharks, tuna, cod and many other things that swim", "tax forms"):
+        run("log", "--output", text)
+    scores = [hit["score"] for hit in run("search", "whales dolphins", "--json").json["hits"]]
+    least = (scores[0] + scores[1]) / 2
+    found = run("search", "whales dolphins", "--min-score", str(least), "--json").json["hits"]
+    assert [hit["score"] for hit in found] == scores[:1]
+
+
+def test_import_says_what_it_took_fields_as(run: Run, tmp_path: Path) -> None:
+    row = {"instruction": "Split it.", "input": "90 by 3", "output": "30", "model": "m", "lang": "en", "id": 7}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    answer = run("import", "rows.jsonl", "--no-embed")
+    taken = "instruction as prompt, output as output, input as the end of the prompt; model; lang, id as metadata"
+    assert f"taken as: {taken}" in answer.err
+    assert "taken as" not in run("import", "rows.jsonl", "--no-embed", "--prompt", "instruction").err
+    run("export", "own.jsonl")
+    assert "taken as" not in run("import", "own.jsonl", "--no-embed").err
+
+
+def test_export_leaves_a_file_alone_unless_told_to_overwrite(run: Run, tmp_path: Path) -> None:
+    run("log", "--output", "x")
+    (tmp_path / "all.jsonl").write_text("mine")
+    refused = run("export", "all.jsonl")
+    assert (refused.code, refused.out) == (2, "")
+    assert "all.jsonl is there already; name another file" in refused.err
+    assert (tmp_path / "all.jsonl").read_text() == "mine"
+    assert run("export", "all.jsonl", "--overwrite").code == 0
+    assert json.loads((tmp_path / "all.jsonl").read_text())["output"][0]["text"] == "x"
+    assert len(run("export", "-").out.splitlines()) == 1
+
+
+def test_an_export_into_a_pipe_leaves_the_pipe(run: Run, tmp_path: Path) -> None:
+    run("log", "--output", "x")
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", "pipe"], cwd=tmp_path, stdout=subprocess.PIPE) as reader:
+        assert run("export", "pipe", "--format", "jsonl").code == 0
+        assert json.loads(reader.communicate()[0])["output"][0]["text"] == "x"
+    assert (tmp_path / "pipe").is_fifo()
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+
+
+def test_the_parts_of_a_record_are_written_to_files(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "dot.png").write_bytes(PNG)
+    image = run("log", "--prompt", "draw a dot", "--image", "dot.png").out.strip()
+    text = run("log", "--prompt", "q", "--output", "Whales é").out.strip()
+    assert run("show", image, "-o", "out.png").out == f"out.png: image/png, {len(PNG)} bytes\n"
+    assert (tmp_path / "out.png").read_bytes() == PNG
+    refused = run("show", image, "-o", "out.png")
+    assert (refused.code, "is there already" in refused.err) == (2, True)
+    assert run("show", image, "-o", "out.png", "--overwrite").code == 0
+    assert process(tmp_path, "show", text, "-o", "-").out == "Whales é"
+    written = run("show", image, "-o", "parts/", "--json").json["files"]
+    assert [(row["file"], row["media_type"]) for row in written] == [
+        ("parts/prompt-1.txt", "text/plain"),
+        ("parts/output-1.png", "image/png"),
+    ]
+    assert (tmp_path / "parts" / "output-1.png").read_bytes() == PNG
+    assert (tmp_path / "parts" / "prompt-1.txt").read_text() == "draw a dot"
+
+
+def test_a_file_holds_one_part_and_a_folder_has_to_be_possible(run: Run, tmp_path: Path) -> None:
+    with genstore.open(tmp_path / "genstore.store", auto_index=False) as store:
+        two = store.log("q", [genstore.Part(data=PNG, media_type="image/png", type="image", role="assistant")] * 2).id
+    several = run("show", two, "-o", "one.png")
+    assert (several.code, "name a folder" in several.err) == (2, True)
+    (tmp_path / "file").write_text("")
+    assert run("show", two, "-o", "file/").code == 4
+    assert not (tmp_path / "one.png").exists()

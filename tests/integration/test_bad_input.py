@@ -158,8 +158,9 @@ def test_listing_and_searching_check_what_they_are_asked(store: Store, kept: str
     refused(lambda: store.list(limit=0), InvalidInput, "limit is 0; pass 1 to 10,000")
     refused(lambda: store.list(cursor="?"), InvalidInput, "'?' is not a cursor; pass the one the page before gave")
     refused(lambda: store.search(" "), InvalidInput, "the search text is empty")
-    refused(lambda: store.search("a", limit=101), InvalidInput, "pass depth=101 or more")
+    refused(lambda: store.search("a", limit=101), InvalidInput, "raise its depth (--depth) to 101 or more")
     refused(lambda: store.search("a", limit=0), InvalidInput, "limit is 0; pass 1 or more")
+    refused(lambda: store.search("a", min_score=2), InvalidInput, "min_score is 2; a hit's score lies between 0 and 1")
     refused(lambda: store.search("a", mode="fuzzy"), InvalidInput, "mode is 'fuzzy'; it is one of hybrid")  # type: ignore[arg-type]
     refused(lambda: store.search("a", side="left"), InvalidInput, "side is 'left'; it is one of prompt, output")
     refused(lambda: store.search("a", dense_weight=math.nan), InvalidInput, "dense_weight is nan")

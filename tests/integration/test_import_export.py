@@ -310,7 +310,7 @@ def test_an_export_that_fails_leaves_the_old_file_and_no_trace(store: Store, tmp
         raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError):
-        export_file(store, target, progress=stop)
+        export_file(store, target, overwrite=True, progress=stop)
     assert target.read_text() == "old"
     assert list(tmp_path.glob(".x*")) == []
     with pytest.raises(StorageFull, match="absent"):

@@ -236,6 +236,21 @@ def test_stats_count_what_is_there(store: Store, ids: list[str]) -> None:
     assert (stats.input_tokens, stats.output_tokens, stats.cost_usd) == (10, 5, 0.5)
     assert (stats.bodies, stats.repeated_bytes, stats.pending) == (6, len("tulips"), 1)
     assert stats.points == len([*projection(store).index.scan()])
-    assert store.stats("model:m").records == 1
+    store.score(ids[0], "quality", 1)
+    own = store.stats("model:m")
+    assert (own.records, own.bodies, own.body_bytes, own.repeated_bytes, own.scores) == (1, 1, len("tulips"), 0, 0)
+    assert (own.passages, own.embeddings, own.points) == (1, 1, 0)
+    store.flush()
+    assert (store.stats("model:m").points, store.stats().scores) == (1, 1)
     with store.database.read() as connection:
         assert stats.passages == len(connection.execute(select(tables.passages)).all())
+
+
+def test_stats_leave_other_projects_out(open_store: OpenStore) -> None:
+    ours, theirs = open_store(auto_index=False), open_store(auto_index=False, project="theirs")
+    ours.log(prompt="tulips", output="flower in April")
+    theirs.log(prompt="tulips")
+    ours.flush()
+    stats = theirs.stats()
+    assert (stats.bodies, stats.passages, stats.embeddings, stats.points) == (1, 1, 1, 1)
+    assert (ours.stats().bodies, ours.stats().points) == (2, 2)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from genstore.blobs import INLINE_BYTES, Blobs, Bodies, DirectoryBlobs, RemoteBlobs
-from genstore.errors import BlobCorrupt, BlobMissing, InvalidInput, StorageFull
+from genstore.errors import BlobCorrupt, BlobMissing, InvalidInput, StorageFull, StoreError
 from genstore.identity import sha256
 
 DATA = bytes(range(256)) * 1_000
@@ -108,3 +108,22 @@ def test_a_blob_that_was_touched_is_refused(blobs: Blobs) -> None:
         bodies.unseal(DIGEST, "zstd", None)
     with pytest.raises(BlobMissing, match="open the store with blobs= to read it"):
         Bodies(None).unseal(DIGEST, "plain", None)
+
+
+def test_trouble_with_a_remote_place_is_told_with_the_address_and_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("where a folder should be")
+    url = f"file://{tmp_path}/file/blobs"
+    blobs = RemoteBlobs(url)
+    with pytest.raises(StoreError, match=f"cannot write {url}.*check the address, the credentials and the network"):
+        blobs.put(DIGEST, DATA)
+    with pytest.raises(StoreError, match=f"cannot read {url}"):
+        blobs.get(DIGEST)
+
+
+def test_a_body_that_cannot_be_read_or_deleted_says_why(tmp_path: Path) -> None:
+    path = tmp_path / DIGEST[:2] / DIGEST
+    path.mkdir(parents=True)
+    with pytest.raises(StoreError, match=f"cannot read {path}: Is a directory"):
+        DirectoryBlobs(tmp_path).get(DIGEST)
+    with pytest.raises(StoreError, match=f"cannot delete {path}"):
+        DirectoryBlobs(tmp_path).delete(DIGEST)
