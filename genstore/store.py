@@ -438,6 +438,7 @@ class Store:
         format: Format | None = None,
         dedup: Rule | Level | None = None,
         against: Any = None,
+        mapping: Any = None,
         on_dropped: Callable[[Dropped], None] | None = None,
         **options: Any,
     ) -> int:
@@ -452,7 +453,6 @@ class Store:
         checked_target(target, format, options.get("overwrite", False))  # before what may take minutes
         keep = None
         if dedup is not None or against is not None:
-            mapping = options.pop("mapping", None)
             keep = self._sieve(dedup, against, mapping, where, on_dropped or (lambda dropped: None))
         return export_file(self, target, where=where, format=format, keep=keep, **options)
 

@@ -24,7 +24,7 @@ def commands(page: str) -> list[str]:
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
-@pytest.mark.parametrize("page", ["cli.md", "import-export.md"])
+@pytest.mark.parametrize("page", ["cli.md", "dedup.md", "import-export.md"])
 def test_every_command_of_the_page_runs(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -45,4 +45,5 @@ def test_every_verb_is_described() -> None:
     described = (DOCS / "cli.md").read_text(encoding="utf-8")
     names = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
     assert len(names) == 16
+    names += [group.name or "" for group in app.registered_groups]
     assert [name for name in names if f"`{name}" not in described] == []
