@@ -7,6 +7,7 @@ sketches of a live method are complete at every commit, because whoever writes a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, exists, select
@@ -19,15 +20,15 @@ from genstore.dedup.policy import ALL_POLICIES, Policy, from_row, save
 from genstore.dedup.rule import Rule
 from genstore.dedup.sketches import KnownMethod, Sketch, Sketches, known_methods, note_methods
 from genstore.dedup.unit import Comparer, Piece, Recent
-from genstore.errors import SketchMismatch
+from genstore.errors import MissingDependency, SketchMismatch
 from genstore.sql import tables
-from genstore.sql.engine import Database
+from genstore.sql.engine import APPLICATION_ID, Database
 from genstore.sql.rows import RecordRows
 from genstore.sql.write import Entry, Found
 
 _parts, _records = tables.parts, tables.records
 _KEEP = Policy()
-
+_LIVE_LOCK = -1  # apart from the locks of sql/write.py, which count up from 0
 
 ALL_RULES = (Rule("exact", "both"), Rule("exact", "both", ignore_case=True), Rule("near", "both"))
 """Between them they take every method that makes sketches."""
@@ -76,6 +77,9 @@ class Gate:
             return
         methods = self.methods(whole)
         with self._database.write() as connection:
+            if not self._database.is_sqlite:
+                # Whoever writes has asked which methods are live; nobody may still be at it with the old answer.
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", (APPLICATION_ID, _LIVE_LOCK))
             check_settings(known_methods(connection), methods.all)
             note_methods(connection, methods.all, live=True)
         self.sketches.sketch_missing(self._bodies, methods)
@@ -85,6 +89,8 @@ class Gate:
 
     def settle(self, cursor: Any, batch: Sequence[Entry]) -> bool:
         """Give entries that say nothing their project's policy; whether any has to be compared with what is stored."""
+        if not self._database.is_sqlite:
+            cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, %s)", (APPLICATION_ID, _LIVE_LOCK))
         self._read(cursor)
         for entry in batch:
             if entry.on_duplicate is None:
@@ -126,8 +132,10 @@ class Gate:
                     elif not self.sketches.has(cursor, digest, self._live_id(method)):
                         by_method.setdefault(method.name, (method, {}))[1][digest] = rows.bodies[digest]
         for name, (method, found) in by_method.items():
-            keys_of = method.keys([method.features(body) for body in found.values()])
-            made += [Sketch(digest, name, own) for digest, own in zip(found, keys_of, strict=True)]
+            # Without the extra that reads them, images and sounds are stored all the same, and sketched another day.
+            with suppress(MissingDependency):
+                keys_of = method.keys([method.features(body) for body in found.values()])
+                made += [Sketch(digest, name, own) for digest, own in zip(found, keys_of, strict=True)]
         self.sketches.keep(cursor, made)
 
     def _methods_of(self, part: Sequence[Any]) -> list[Method]:

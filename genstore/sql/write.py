@@ -213,6 +213,7 @@ class Writer:
     def _store_compared(self, connection: Connection, batch: Sequence[Entry], contents: dict[str, Row]) -> None:
         """Store entries one after the other: each has to be found by those behind it."""
         cursor = connection.connection.cursor()
+        self._gate.settle(cursor, batch)  # what it says holds within one transaction
         self._lock_projects(cursor, batch)
         for entry in batch:
             if entry.rule is None:
