@@ -118,6 +118,7 @@ class Store:
         dedup: what "there already" means: exact, near or semantic (see genstore.DedupRule); None is the same model,
         params, prompt and output. With dedup alone, duplicates are linked.
         """
+        self._check_open()
         record = build_record(prompt, output, **{"project": self.settings.project, **fields})
         entry = self.entry(record, on_duplicate, dedup)
         self._writer.write([entry])
@@ -138,6 +139,7 @@ class Store:
         items: mappings of log's arguments, or records. What was committed before an error stays. In meaning each is
         compared with those before it, so dedup="semantic" writes them one by one.
         """
+        self._check_open()
         ids: list[str] = []
         size = 1 if self._policy(self.settings.project, on_duplicate, dedup).is_semantic else _BATCH
         for batch in _batches(items, size):
