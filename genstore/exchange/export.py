@@ -15,6 +15,7 @@ from genstore.exchange.parquet import ParquetWriter
 from genstore.filters import Where
 from genstore.records import Relation
 from genstore.sql import tables
+from genstore.sql.citations import citations_of
 from genstore.sql.rows import build_relation
 
 if TYPE_CHECKING:
@@ -78,13 +79,15 @@ def format_of(target: Target, format: Format | None) -> Format:
 
 
 def forms(store: Store, where: Where = None) -> Iterator[Form]:
-    """Every record that satisfies the filter, oldest first, as its form with the relations that start at it."""
+    """Every record that satisfies the filter, oldest first, as its form with the relations and citations it has."""
     cursor: str | None = None
     while True:
         page = store.list(where, limit=_PAGE, cursor=cursor, oldest_first=True)
         relations = _relations(store, [record.id for record in page.records])
+        with store.database.read() as connection:
+            citations = citations_of(connection, [record.id for record in page.records])
         for record in page.records:
-            yield record_to_json(record, relations.get(record.id, ()))
+            yield record_to_json(record, relations.get(record.id, ()), citations.get(record.id, ()))
         if (cursor := page.cursor) is None:
             return
 
