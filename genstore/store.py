@@ -313,9 +313,9 @@ class Store:
         """Answer from the store, every sentence checked against its sources; the answer becomes a record.
 
         options: sources ("documents", "generations", "both"), generator, session_id (of the conversation), stream
-        (called with each piece of the text as it comes), passages, diversity, neighbours, prefer (a score's name),
-        rerank, template, abstain_below, user_id, tags, metadata; see docs/rag.md. What is weakly evidenced is not
-        answered. Raises GeneratorError; the question is on record even so, with what was written.
+        (called with each piece of the text as it comes), passages, quotes, diversity, neighbours, prefer (the name of a
+        score), rerank, template, abstain_below, user_id, tags, metadata; see docs/rag.md. What is weakly evidenced is
+        not answered. Raises GeneratorError; the question is on record even so, with what was written.
         """
         from genstore.rag.answer import ask, checked_options
 

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from genstore.cli.session import out, print_json
+from genstore.cli.session import err, out, print_json
 
 if TYPE_CHECKING:
     from genstore.records import Answer, Citation
@@ -32,6 +32,7 @@ def ask(
     ] = None,
     session: Annotated[str | None, typer.Option(help="The conversation that the question belongs to.")] = None,
     passages: Annotated[int, typer.Option(min=1, help="Passages to answer from.")] = 5,
+    quotes: Annotated[int, typer.Option(min=1, help="Sentences that an extractive answer quotes, at most.")] = 3,
     prefer: Annotated[str | None, typer.Option(help="A score: what was judged well comes first.")] = None,
     rerank: Annotated[str | None, typer.Option(help="A cross-encoder's name or folder.")] = None,
     template: Annotated[str | None, typer.Option(help="A file to use instead of the usual prompt.")] = None,
@@ -44,26 +45,31 @@ def ask(
     """Answer a question from the store, with citations that are checked."""
     from genstore.cli.session import body_from
     from genstore.cli.show import clean
+    from genstore.errors import GeneratorError
     from genstore.exchange.form import answer_to_json
 
     def show(piece: str) -> None:
         sys.stdout.write(clean(piece))
         sys.stdout.flush()
 
+    options = {
+        "sources": sources,
+        "generator": generator,
+        "session_id": session,
+        "passages": passages,
+        "quotes": quotes,
+        "prefer": prefer,
+        "rerank": rerank,
+        "template": template,
+        "abstain_below": abstain_below,
+        "stream": show if stream and not as_json else None,
+    }
     with context.obj.open(create=False) as store:
-        answer = store.ask(
-            body_from(question) if question == "-" else question,
-            where,
-            sources=sources,
-            generator=generator,
-            session_id=session,
-            passages=passages,
-            prefer=prefer,
-            rerank=rerank,
-            template=template,
-            abstain_below=abstain_below,
-            stream=show if stream and not as_json else None,
-        )
+        try:
+            answer = store.ask(body_from(question) if question == "-" else question, where, **options)
+        except GeneratorError as error:
+            err.print(f"[dim]the question is on record: genstore show {error.record_id}[/]")
+            raise
         store.flush_words()
     if as_json:
         print_json(answer_to_json(answer))

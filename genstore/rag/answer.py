@@ -46,6 +46,7 @@ class Options:
     session_id: str | None = None
     stream: Callable[[str], None] | None = None
     passages: int = 5
+    quotes: int = 3
     diversity: float = 0.3
     neighbours: int | None = None
     prefer: str | None = None
@@ -154,7 +155,7 @@ def _answer(store: Store, plan: Plan, wanted: Wanted, options: Options, draft: _
     name = options.generator or settings.generator
     draft.model = name.rpartition("#")[2]
     draft.params = {"sources": wanted.kinds, "passages": wanted.limit, "template": template.name}
-    generator = resolve(name, settings, words)
+    generator = resolve(name, settings, options.quotes)
     draft.model, draft.provider, draft.extractive = generator.name, generator.provider, generator.extractive
     if options.neighbours is None:
         wanted = replace(wanted, neighbours=generator.neighbours)

@@ -39,9 +39,14 @@ def evidence(question: str, sources: Sequence[Source], terms: Terms) -> float:
     """In [0, 1]; 0 without sources. Its scale is that of the default embedder's cosines."""
     if not sources:
         return 0.0
+    cosine, covered = features(question, sources, terms)
+    return 1 / (1 + math.exp(-(_COSINE * cosine + _COVERAGE * covered + _CONSTANT)))
+
+
+def features(question: str, sources: Sequence[Source], terms: Terms) -> tuple[float, float]:
+    """(the greatest cosine of the question and a source, the share of its words that the best source has)."""
     asked = terms(question)
     best = sources[0]
-    named = " ".join((best.location.title, *best.location.headings, best.asked))
-    covered = len(asked & (terms(best.text) | terms(named))) / len(asked) if asked else 0.0
+    held = terms(best.text) | terms(" ".join((best.location.title, *best.location.headings, best.asked)))
     cosine = max((source.cosine for source in sources if source.cosine is not None), default=0.0)
-    return 1 / (1 + math.exp(-(_COSINE * cosine + _COVERAGE * covered + _CONSTANT)))
+    return cosine, len(asked & held) / len(asked) if asked else 0.0

@@ -14,9 +14,8 @@ _FORGERIES = re.compile(
     r"|<\s*/?\s*sources?\b[^<>]{0,200}>?"  # the delimiters of passages
     r"|<\s*\|[^<>|]{0,100}\|\s*>"  # special tokens of chat models, in their three customary forms
     r"|\[\s*/?\s*(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS)\s*\]|<<\s*/?\s*SYS\s*>>"
-    r"|<\s*/?\s*(?:s|bos|eos|pad|unk|mask|start_of_turn|end_of_turn|system|user|assistant|think)\s*>"
-    r"|^===[ \t]*(?:system|user)[ \t]*===",
-    re.I | re.M,
+    r"|<\s*/?\s*(?:s|bos|eos|pad|unk|mask|start_of_turn|end_of_turn|system|user|assistant|think)\s*>",
+    re.I,
 )  # fmt: skip
 
 

@@ -15,9 +15,6 @@ from genstore.rag.sources import Source
 from genstore.text.passages import Span
 from genstore.text.sentences import sentences
 
-SENTENCES = 3
-"""Quotes of an answer, at most."""
-
 # Chosen on the first half of NQ-open's questions, see docs/rag.md: what a source's rank and the kind of thing that is
 # asked for weigh beside the share of the question's words.
 _RANK, _KIND = 4.0, 0.2
@@ -57,9 +54,9 @@ class ExtractiveGenerator:
     neighbours = 0
     budget_tokens = 1 << 20  # it reads sentence by sentence
 
-    def __init__(self, terms: Terms, most: int = SENTENCES) -> None:
+    def __init__(self, terms: Terms, quotes: int = 3) -> None:
         self._terms = terms
-        self._most = most
+        self._quotes = quotes
 
     def count(self, text: str) -> int:
         return len(text) // 4
@@ -87,7 +84,7 @@ class ExtractiveGenerator:
         by_text: dict[str, _Candidate] = {}
         for candidate in candidates:
             by_text.setdefault(candidate.text, candidate)  # a repeat is quoted once, from its best source
-        return sorted(by_text.values(), key=score, reverse=True)[: self._most]
+        return sorted(by_text.values(), key=score, reverse=True)[: self._quotes]
 
 
 def _candidates(sources: Sequence[Source], terms: Terms) -> list[_Candidate]:

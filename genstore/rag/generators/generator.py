@@ -8,7 +8,7 @@ from typing import Protocol
 
 from genstore.config import Settings
 from genstore.errors import InvalidInput
-from genstore.rag.evidence import Terms
+from genstore.rag.evidence import words
 from genstore.rag.packing import Messages
 from genstore.rag.sources import Source
 from genstore.records import Usage
@@ -69,16 +69,16 @@ class Generator(Protocol):
         """
 
 
-def resolve(name: str, settings: Settings, terms: Terms) -> Generator:
+def resolve(name: str, settings: Settings, quotes: int) -> Generator:
     """The generator of a name: "extractive", an address with the model after "#" ("http://127.0.0.1:11434/v1#llama3"),
-    or the name or folder of a Hugging Face model. terms: how the extractive one tells words.
+    or the name or folder of a Hugging Face model. quotes: sentences of an extractive answer, at most.
 
     Nothing is loaded or asked yet, except a local model. Raises InvalidInput for a name that means nothing.
     """
     if name == EXTRACTIVE:
         from genstore.rag.generators.extractive import ExtractiveGenerator
 
-        return ExtractiveGenerator(terms)
+        return ExtractiveGenerator(words, quotes)
     if name.startswith(("http://", "https://")):
         from genstore.rag.generators.openai import OpenAiGenerator
 
