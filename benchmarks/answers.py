@@ -3,14 +3,14 @@
     python benchmarks/answers.py --data FOLDER
     python benchmarks/answers.py --data FOLDER --peers all --questions 600
 
-FOLDER holds retrieval/nq_open (questions with their short answers, and the passage that answers each) and, for the
-latency, generations/alpaca_eval_dev.jsonl.gz. An answer is a hit when it holds a gold short answer, both without case,
-accents, punctuation and articles. "Deleted": the question's gold passage is filtered out of the search, which is what
-deleting it does to the one question, without building a store for each. What was chosen on the first half of the
-questions (the extractive weights, the constants of the evidence and where to abstain) is measured on both halves apart.
-Latency: the same documents and 16,100 generations, whose vectors are random; each question is asked anew.
-Peers answer with what their default pipeline retrieves, on the same encoder: LlamaIndex's index and retriever
-(two nodes), txtai's RAG context (three rows).
+FOLDER holds retrieval/nq_open (questions with their short answers, and the passage that answers each),
+paraphrase/mrpc_train.tsv (pairs of sentences, judged) and, for the latency, generations/alpaca_eval_dev.jsonl.gz.
+An answer is a hit when it holds a gold short answer, both without case, accents, punctuation and articles. "Deleted":
+the question's gold passage is filtered out of the search, which is what deleting it does to the one question, without
+building a store for each. What was chosen on the first half of the questions (the extractive weights, the constants of
+the evidence and where to abstain) is measured on both halves apart. Latency: the same documents and 16,100 generations,
+whose vectors are random; each question is asked anew. Peers cite what their default pipeline retrieves, on the same
+encoder: LlamaIndex's index and retriever (two nodes), txtai's RAG context (three rows).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +37,17 @@ from sqlalchemy import select
 import genstore
 from genstore.filters import EVERYTHING, F
 from genstore.index.indexer import pack
+from genstore.rag.citations import SUPPORTED, check
 from genstore.rag.evidence import ABSTAIN_BELOW, evidence, features, words
 from genstore.rag.retrieve import Wanted, retrieve, sources_plan
 from genstore.rag.sources import Source
-from genstore.records import Answer
+from genstore.records import Answer, Part, Record
 from genstore.search.plan import Plan
 from genstore.search.projection import Projection
 from genstore.sql import tables
 
 WARM_UP = 30
+PAIRS = 1_000
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,28 @@ def fitted(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> str:
     return ", ".join(f"{weight:.2f}" for weight in weights)
 
 
+def measure_support(store: genstore.Store, data: Path) -> None:
+    """How many sentences a paraphrase of theirs bears out, and how many one that only looks like it, or any other."""
+    lines = (data / "paraphrase" / "mrpc_train.tsv").read_text("utf-8-sig").splitlines()[1:]
+    cells = [line.split("\t") for line in lines]
+    encode = store._projections.active().embedder.encode
+    pairs = {
+        "paraphrases": [(row[3], row[4]) for row in cells if row[0] == "1"][:PAIRS],
+        "judged no paraphrases, though alike": [(row[3], row[4]) for row in cells if row[0] == "0"][:PAIRS],
+        "sentences of other pairs": [(row[3], other[4]) for row, other in pairwise(cells)][:PAIRS],
+    }
+    for name, found in pairs.items():
+        borne_out = [support(one, other, encode) >= SUPPORTED for one, other in found]
+        print(f"borne out at {SUPPORTED:.2f}: {np.mean(borne_out):.3f} of {len(found)} {name}", flush=True)
+
+
+def support(sentence: str, passage: str, encode: Any) -> float:
+    """What `check` gives a sentence that cites a passage."""
+    record = Record(id="r", kind="document")
+    source = Source(record, Part(text=passage, id=1), "output", 0, 0, len(passage), 1)
+    return max((one.support for one in check(f"{sentence} [1]", [source], words, encode).citations), default=0.0)
+
+
 def measure_latency(store: genstore.Store, data: Path, questions: Sequence[Question], asked: int) -> None:
     """The time of one ask with the generations beside the documents, after a warm-up."""
     store.log_many(read_items(data))
@@ -275,6 +300,7 @@ def main() -> None:
             measure_txtai(store, questions)
         measure_abstention(store, questions)
         measure_answers(store, questions)
+        measure_support(store, arguments.data)
         measure_latency(store, arguments.data, questions, arguments.asked)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from genstore.errors import GeneratorError
 from genstore.rag.retrieve import Rerank
 
 
+@lru_cache(maxsize=1)
 def cross_encoder(name: str) -> Rerank:
-    """What scores passages with the sentence-transformers cross-encoder of this name or folder.
+    """What scores passages with the sentence-transformers cross-encoder of this name or folder; kept for the next.
 
     Raises GeneratorError when it cannot be loaded.
     """

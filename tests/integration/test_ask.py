@@ -183,7 +183,7 @@ def test_what_cannot_be_asked_is_named(filled: Store) -> None:
         ({"question": "x", "where": "modle:x"}, "did you mean 'model'"),
     ):
         with pytest.raises(InvalidInput, match=says):
-            filled.ask(**arguments)  # type: ignore[arg-type]
+            filled.ask(**arguments)
     assert filled.count() == before
     with pytest.raises(InvalidInput, match="is no answer of `ask`"):
         filled.answer(filled.list("kind:document").records[0].id)

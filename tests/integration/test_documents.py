@@ -121,7 +121,7 @@ def test_what_cannot_be_added_is_named(store: Store, folder: Path) -> None:
         ({"text": "", "name": "a.md"}, "it is empty"),
     ):
         with pytest.raises(InvalidInput, match=says):
-            store.add(**arguments)  # type: ignore[arg-type]
+            store.add(**arguments)
     with pytest.raises(InvalidInput, match="name is 'x' for 4 files"):
         store.add(folder, name="x")
     assert store.count() == 0

@@ -67,7 +67,8 @@ def test_a_sentence_without_a_marker_is_matched_as_well() -> None:
 
 
 def test_what_has_no_words_is_no_claim() -> None:
-    assert checked("… !").citations == checked("").unsupported == ()
+    for answer in ("… !", ""):
+        assert checked(answer) == Checked()
 
 
 def test_evidence_is_higher_for_what_is_asked_than_for_something_else() -> None:
