@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from genstore.errors import GenstoreError as GenstoreError
     from genstore.filters import F as F
     from genstore.opening import open_store as open
+    from genstore.records import Answer as Answer
+    from genstore.records import Citation as Citation
     from genstore.records import Hit as Hit
     from genstore.records import Part as Part
     from genstore.records import Record as Record
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["F", "GenstoreError", "Hit", "Part", "Record", "Score", "Store", "Usage", "open"]
+__all__ = ["Answer", "Citation", "F", "GenstoreError", "Hit", "Part", "Record", "Score", "Store", "Usage", "open"]
 
 # Loaded when first asked for: `import genstore` itself costs nothing.
 _HOMES = {
+    "Answer": ("genstore.records", "Answer"),
+    "Citation": ("genstore.records", "Citation"),
     "F": ("genstore.filters", "F"),
     "GenstoreError": ("genstore.errors", "GenstoreError"),
     "Hit": ("genstore.records", "Hit"),

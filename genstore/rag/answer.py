@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from genstore.config import Settings
-from genstore.entry import build_record, checked_name
+from genstore.entry import build_record, checked_mapping, checked_name, checked_tags
 from genstore.errors import GeneratorError, GenstoreError, InvalidInput
 from genstore.filters import Where, as_filter
 from genstore.identity import canonical_json
@@ -107,7 +107,7 @@ def ask(store: Store, question: str, where: Where, options: Options) -> Answer:
     """Answer and store it; see `Store.ask`."""
     if not isinstance(question, str) or not question.strip():
         raise InvalidInput("the question is empty; ask something")
-    checked_name(options.session_id, "session_id")
+    options = _checked(options)
     condition, wanted = as_filter(where), _wanted(options)
     earlier = _earlier(store, options.session_id)
     draft = _Draft(question, understood(question, earlier), earlier=earlier)
@@ -122,6 +122,17 @@ def ask(store: Store, question: str, where: Where, options: Options) -> Answer:
         raise
     record = _store(store, draft, options, None)
     return _as_answer(draft, record)
+
+
+def _checked(options: Options) -> Options:
+    """The options that the answer's record will have, checked before anything is generated and paid for."""
+    return replace(
+        options,
+        session_id=checked_name(options.session_id, "session_id"),
+        user_id=checked_name(options.user_id, "user_id"),
+        tags=checked_tags(options.tags),
+        metadata=checked_mapping(options.metadata, "metadata"),
+    )
 
 
 def _wanted(options: Options) -> Wanted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from sqlalchemy import Connection, select
 
@@ -225,6 +225,6 @@ def _text(record: Record, place: Place) -> str:
 
 
 def sources_plan(plan: Plan, wanted: Wanted) -> Plan:
-    """The plan narrowed to what may be a source. Of generations, only what came back: a question answers nothing."""
-    side: Any = "output" if wanted.kinds == "generations" else plan.side
+    """The plan narrowed to what may be a source. Of generations only what came back: a question answers nothing."""
+    side = plan.side if wanted.kinds == "documents" else "output"
     return replace(plan, where=wanted.condition(plan.where), side=side)

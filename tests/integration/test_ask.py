@@ -180,6 +180,8 @@ def test_what_cannot_be_asked_is_named(filled: Store) -> None:
         ({"question": "x", "passages": 0}, "passages is 0"),
         ({"question": "x", "diversity": 2.0}, "diversity is 2.0"),
         ({"question": "x", "colour": 1}, "ask does not take 'colour'"),
+        ({"question": "x", "tags": [""]}, "a tag is empty"),
+        ({"question": "x", "metadata": 3}, "metadata is a int"),
         ({"question": "x", "where": "modle:x"}, "did you mean 'model'"),
     ):
         with pytest.raises(InvalidInput, match=says):

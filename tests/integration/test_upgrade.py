@@ -88,6 +88,21 @@ def test_a_downgrade_leaves_an_empty_database(tmp_path: Path) -> None:
     database.close()
 
 
+def test_a_store_of_the_first_revision_is_upgraded_with_what_it_holds(database_file: Path) -> None:
+    from alembic import command
+
+    database = Database(f"sqlite:///{database_file}")
+    config = upgrade.alembic_config()
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, upgrade.REVISIONS[0])
+    database.close()
+    with genstore.open(database_file.parent, auto_index=False) as store:
+        assert store.count() == 40
+        store.add(text="Whales swim in the sea.", name="whales.md")
+        assert store.ask("Where do whales swim?", abstain_below=0.0).citations
+
+
 def test_a_store_of_a_newer_genstore_is_refused_and_untouched(database_file: Path) -> None:
     set_revision(database_file, "0099_future")
     before = digest(database_file)

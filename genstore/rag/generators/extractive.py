@@ -12,6 +12,7 @@ from genstore.rag.evidence import Terms
 from genstore.rag.generators.generator import EXTRACTIVE, Emit, Outcome, Request
 from genstore.rag.neutral import neutral
 from genstore.rag.sources import Source
+from genstore.rag.template import NOT_FOUND
 from genstore.text.passages import Span
 from genstore.text.sentences import sentences
 
@@ -62,8 +63,10 @@ class ExtractiveGenerator:
         return len(text) // 4
 
     def generate(self, request: Request, emit: Emit, *, stream: bool) -> Outcome:
-        """The quotes, each followed by its source's number, best first."""
+        """The quotes, each followed by its source's number, best first; NOT_FOUND where there is no sentence."""
         chosen = self._chosen(request.question, _candidates(request.sources, self._terms))
+        if not chosen:
+            emit(NOT_FOUND)
         for number, candidate in enumerate(chosen):
             emit(f"{' ' if number else ''}“{candidate.text}” [{candidate.source.number}]")
         return Outcome("stop")

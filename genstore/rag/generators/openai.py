@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -45,7 +44,7 @@ class OpenAiGenerator:
                 f"context_tokens is {settings.context_tokens} and max_output_tokens {settings.max_output_tokens}, "
                 "which leaves no room for a question; raise the one or lower the other"
             )
-        self._client  # noqa: B018 - a missing package is said before anything is asked
+        self._client = _client(self._url, settings)
 
     def count(self, text: str) -> int:
         """An estimate from above: the endpoint's tokenizer is not known here. Three bytes of UTF-8 a token."""
@@ -65,7 +64,7 @@ class OpenAiGenerator:
             ) from error
         except openai.APIStatusError as error:
             raise GeneratorError(f"{self._url} refused: {error.status_code} {error.message[:200]}") from error
-        except (openai.OpenAIError, httpx.HTTPError) as error:
+        except (openai.OpenAIError, httpx.HTTPError, ValueError) as error:  # ValueError: a piece that is not JSON
             reason = str(error) or type(error).__name__
             raise GeneratorError(f"{self._url} cannot be reached, or broke off: {reason[:200]}") from error
 
@@ -74,7 +73,7 @@ class OpenAiGenerator:
         choice = _first(getattr(answer, "choices", None))
         if choice is None:
             raise GeneratorError(f"{self._url} answered without choices; is {self.name!r} a chat model?")
-        emit(choice.message.content or "")
+        emit(getattr(choice.message, "content", None) or "")
         return Outcome(choice.finish_reason, self._usage(answer.usage))
 
     def _streamed(self, request: Request, emit: Emit) -> Outcome:
@@ -87,7 +86,7 @@ class OpenAiGenerator:
         with chunks:
             for chunk in chunks:
                 usage = chunk.usage or usage
-                choice = _first(chunk.choices)  # the last chunk, of the usage, has none
+                choice = _first(getattr(chunk, "choices", None))  # the last chunk, of the usage, has none
                 if choice is None:
                     continue
                 seen = True
@@ -125,18 +124,18 @@ class OpenAiGenerator:
             return None
         return (read * (prices[0] or 0.0) + written * (prices[1] or 0.0)) / 1_000_000
 
-    @functools.cached_property
-    def _client(self) -> OpenAI:
-        try:
-            import openai
-        except ModuleNotFoundError as error:
-            raise MissingDependency('an endpoint needs the openai client; pip install "genstore[openai]"') from error
-        return openai.OpenAI(
-            base_url=self._url,
-            api_key=self._settings.generator_api_key or "none",  # local servers want none, the client insists on one
-            timeout=self._settings.generator_timeout_s,
-            max_retries=self._settings.generator_attempts - 1,
-        )
+
+def _client(url: str, settings: Settings) -> OpenAI:
+    try:
+        import openai
+    except ModuleNotFoundError as error:
+        raise MissingDependency('an endpoint needs the openai client; pip install "genstore[openai]"') from error
+    return openai.OpenAI(
+        base_url=url,
+        api_key=settings.generator_api_key or "none",  # local servers want none, the client insists on one
+        timeout=settings.generator_timeout_s,
+        max_retries=settings.generator_attempts - 1,
+    )
 
 
 def _first(choices: Iterable[Any] | None) -> Any:
