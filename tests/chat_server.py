@@ -22,7 +22,8 @@ USAGE = {
 
 
 class ChatServer(ThreadingHTTPServer):
-    """reply: what it answers. mode: "ok", "empty" (no choices), "cut" (a stream that ends too soon), "silent" (no
+    """reply: what it answers. mode: "ok", "empty" (no choices), "cut" (a stream that ends too soon), "garbled" (one
+    that is no JSON), "silent" (no
     answer before the server ends), or a status to refuse with; failures: statuses to refuse the next requests with."""
 
     daemon_threads = True
@@ -79,6 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.end_headers()
+        if self.server.mode == "garbled":
+            self.wfile.write(b"data: {not json\n\n")
+            return
         pieces = [text[start : start + 3] for start in range(0, len(text), 3)]
         if self.server.mode == "cut":
             pieces = pieces[: len(pieces) // 2]

@@ -164,7 +164,8 @@ def _answer(store: Store, plan: Plan, wanted: Wanted, options: Options, draft: _
     settings = store.settings
     template = load_template(options.template or settings.answer_template)
     name = options.generator or settings.generator
-    draft.model = name.rpartition("#")[2]
+    # Also known when it turns out to be none: an address may carry a password, its model's name does not.
+    draft.model = name if "://" not in name else name.rpartition("#")[2] if "#" in name else None
     draft.params = {"sources": wanted.kinds, "passages": wanted.limit, "template": template.name}
     generator = resolve(name, settings, options.quotes)
     draft.model, draft.provider, draft.extractive = generator.name, generator.provider, generator.extractive

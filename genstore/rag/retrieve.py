@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from genstore.blobs import Bodies
 from genstore.errors import InvalidInput
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Kinds = Literal["documents", "generations", "both"]
 KINDS: tuple[Kinds, ...] = get_args(Kinds)
+
+ASK = "ask"
+"""The operation of records that are answers."""
 
 Rerank = Callable[[str, Sequence[str]], Sequence[float]]
 """(question, texts) -> a relevance in [0, 1] of each."""
@@ -59,10 +62,6 @@ class Wanted:
         kinds: dict[str, Filter] = {"documents": document, "generations": past}
         kind = kinds.get(self.kinds) or (document | past)
         return kind if where == EVERYTHING else All((where, kind))
-
-
-ASK = "ask"
-"""The operation of records that are answers."""
 
 
 def retrieve(
@@ -150,38 +149,27 @@ def _reranked(question: str, found: Sequence[Found], records: Mapping[str, Recor
 def _with_neighbours(
     connection: Connection, found: Sequence[Found], cutter: str, neighbours: int
 ) -> list[tuple[int, int]]:
-    """Each passage's span, reaching over its neighbours but not into another one that was found."""
+    """Each passage's span, reaching over its neighbours."""
     spans = [(item.place.start, item.place.end) for item in found]
     if not neighbours:
         return spans
     from genstore.index.points import part_of
 
     passages, parts = tables.passages, tables.parts
-    taken = [part_of(item.point) for item in found]
-    for at, (part_id, ordinal) in enumerate(taken):
-        beside = {
-            ordinal + step
-            for sign in (-1, 1)
-            for step in _free_steps(part_id, ordinal, sign, neighbours, taken)
-        }  # fmt: skip
+    for at, item in enumerate(found):
+        part_id, ordinal = part_of(item.point)
         query = (
-            select(passages.c.start_char, passages.c.end_char)
+            select(func.min(passages.c.start_char), func.max(passages.c.end_char))
             .join(parts, parts.c.sha256 == passages.c.sha256)
-            .where(parts.c.id == part_id, passages.c.cutter == cutter, passages.c.ordinal.in_(beside))
+            .where(
+                parts.c.id == part_id,
+                passages.c.cutter == cutter,
+                passages.c.ordinal.between(ordinal - neighbours, ordinal + neighbours),
+            )
         )
-        reach = [*connection.execute(query), spans[at]]
-        spans[at] = (min(start for start, _ in reach), max(end for _, end in reach))
+        start, end = connection.execute(query).one()
+        spans[at] = (start, end)
     return spans
-
-
-def _free_steps(
-    part_id: int, ordinal: int, sign: int, neighbours: int, taken: Sequence[tuple[int, int]]
-) -> Iterable[int]:
-    """The steps to one side, up to the first passage that is a source itself."""
-    for step in range(sign, sign * (neighbours + 1), sign):
-        if (part_id, ordinal + step) in taken:
-            return
-        yield step
 
 
 def _source(record: Record, item: Found, span: tuple[int, int]) -> Source:

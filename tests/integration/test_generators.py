@@ -260,3 +260,29 @@ def test_a_local_model_with_a_chat_format_is_given_messages(open_store: Any, tin
     store = open_store(auto_index=False, max_output_tokens=4, generator=str(folder))
     store.add(text=WHALES, name="whales.md")
     assert store.ask(QUESTION).usage.output_tokens == 4
+
+
+def test_a_password_in_an_address_is_neither_shown_nor_kept(open_store: Any) -> None:
+    store = open_store(auto_index=False, generator_attempts=1)
+    store.add(text=WHALES, name="whales.md")
+    error, record = failed(store, generator="http://user:secret@127.0.0.1:1/v1#m")
+    assert "http://127.0.0.1:1/v1 cannot be reached" in str(error)
+    assert "secret" not in f"{error} {record}"
+
+
+def test_a_stream_that_is_no_json_is_an_error_of_the_server(filled: Store, server: ChatServer) -> None:
+    server.mode = "garbled"
+    error, record = failed(filled, generator=server.address, stream=lambda piece: None)
+    assert "broke off" in str(error)
+    assert record.status == "error"
+
+
+def test_neighbouring_passages_are_sent_along_and_read_as_one(store: Store, server: ChatServer) -> None:
+    around = "Arctic waters are cold and dark, and few animals stay through the long winter there. "
+    store.add(text=around * 40 + WHALES + " " + around * 40, name="long.md")
+    answer = store.ask(QUESTION, generator=server.address, passages=1)
+    assert server.prompt.count("<source id=") == 1
+    assert server.prompt.count("few animals stay") > 20
+    assert answer.citations[0].quote == "Bowhead whales can live for more than 200 years."
+    store.ask(QUESTION, generator=server.address, passages=1, neighbours=0)
+    assert server.prompt.count("few animals stay") <= 16

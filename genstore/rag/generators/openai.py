@@ -32,11 +32,13 @@ class OpenAiGenerator:
         parts = urlsplit(address)
         if not parts.fragment or not parts.hostname:
             raise InvalidInput(
-                f'{address!r} names no model: write it after "#", as in "http://127.0.0.1:11434/v1#llama3"'
+                'the address names no model: write it after "#", as in "http://127.0.0.1:11434/v1#llama3"'
             )
         self.name = parts.fragment
         self.provider = parts.hostname
-        self._url = urlunsplit((parts.scheme, parts.netloc, parts.path, parts.query, ""))
+        url = urlunsplit((parts.scheme, parts.netloc, parts.path, parts.query, ""))
+        # What errors say, and records keep: without a password that the address may carry.
+        self._url = url.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)
         self._settings = settings
         self.budget_tokens = settings.context_tokens - settings.max_output_tokens - _PER_PROMPT
         if self.budget_tokens <= 0:
@@ -44,7 +46,7 @@ class OpenAiGenerator:
                 f"context_tokens is {settings.context_tokens} and max_output_tokens {settings.max_output_tokens}, "
                 "which leaves no room for a question; raise the one or lower the other"
             )
-        self._client = _client(self._url, settings)
+        self._client = _client(url, settings)
 
     def count(self, text: str) -> int:
         """An estimate from above: the endpoint's tokenizer is not known here. Three bytes of UTF-8 a token."""
