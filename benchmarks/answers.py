@@ -40,7 +40,7 @@ from genstore.index.indexer import pack
 from genstore.rag.citations import SUPPORTED, check
 from genstore.rag.evidence import ABSTAIN_BELOW, evidence, features, words
 from genstore.rag.retrieve import Wanted, retrieve, sources_plan
-from genstore.rag.sources import Source
+from genstore.rag.sources import Retrieved, Source
 from genstore.records import Answer, Part, Record
 from genstore.search.plan import Plan
 from genstore.search.projection import Projection
@@ -136,13 +136,13 @@ def resolves(store: genstore.Store, record_id: str, side: str, position: int, st
     return 0 <= start < end <= len(text) and bool(text[start:end].strip())
 
 
-def sources_of(store: genstore.Store, question: Question, *, gold: bool) -> list[Source]:
+def found_for(store: genstore.Store, question: Question, *, gold: bool) -> Retrieved:
     """What `ask` would answer from, with the passage that holds the answer or as if that had been deleted."""
-    where = EVERYTHING if gold else ~F("id").in_(sorted(question.gold))
+    where = EVERYTHING if gold or not question.gold else ~F("id").in_(sorted(question.gold))
     wanted = Wanted()
     plan = sources_plan(Plan(store.settings.project, where=where, depth=store.settings.depth), wanted)
 
-    def find(index: Projection) -> list[Source]:
+    def find(index: Projection) -> Retrieved:
         with store.database.read() as connection:
             return retrieve(connection, store.bodies, index, question.text, plan, wanted)
 
@@ -151,8 +151,8 @@ def sources_of(store: genstore.Store, question: Question, *, gold: bool) -> list
 
 def measure_abstention(store: genstore.Store, questions: Sequence[Question]) -> None:
     """The curve: how many questions are given up, of those the store can answer and of those it no longer can."""
-    answerable = [sources_of(store, question, gold=True) for question in questions]
-    deleted = [sources_of(store, question, gold=False) for question in questions]
+    answerable = [found_for(store, question, gold=True) for question in questions]
+    deleted = [found_for(store, question, gold=False) for question in questions]
     half = len(questions) // 2
     strength = {
         name: np.array([evidence(question.text, found, words) for question, found in zip(questions, kept, strict=True)])
@@ -163,9 +163,36 @@ def measure_abstention(store: genstore.Store, questions: Sequence[Question]) -> 
         false, true = ((strength[name][half:] < below).mean() for name in ("answerable", "deleted"))
         chosen = "   <- the default; to reach: <= 0.1 / >= 0.5" if below == ABSTAIN_BELOW else ""
         print(f"  {below:.2f}: {false:.3f} / {true:.3f}{chosen}", flush=True)
-    inputs = [np.array([features(q.text, found, words) for q, found in zip(questions[:half], kept[:half], strict=True)])
-              for kept in (answerable, deleted)]  # fmt: skip
-    print("constants fitted anew on the first half (cosine, coverage, constant):", fitted(*inputs))
+    inputs = [
+        np.array([features(q.text, found, words) for q, found in zip(questions[:half], kept[:half], strict=True)])
+        for kept in (answerable, deleted)
+    ]
+    for name, column in (("cosine", 0), ("lift", 1)):
+        fit = fitted(*(each[:, [column, 2]] for each in inputs))
+        print(f"fitted anew on the first half ({name}, share of words, constant): {fit}")
+
+
+def measure_elsewhere(folder: Path, questions: Sequence[Question], path: Path) -> None:
+    """The default threshold on another collection: its own queries, all answerable, and questions of NQ-open."""
+    with genstore.open(path, auto_index=False) as store:
+        store.log_many(
+            {"kind": "document", "name": row["title"] or None, "output": f"{row['title']}\n\n{row['text']}".strip()}
+            for row in rows(folder / "corpus.jsonl")
+        )
+        store.flush()
+        own = [Question(row["text"], (), frozenset()) for row in rows(folder / "queries.jsonl")]
+        given_up = [
+            np.mean([
+                evidence(question.text, found_for(store, question, gold=True), words) < ABSTAIN_BELOW
+                for question in asked
+            ])
+            for asked in (own, questions[:: max(1, len(questions) // 200)])
+        ]  # fmt: skip
+        print(
+            f"{folder.name}: given up of its {len(own)} queries {given_up[0]:.3f}, of questions on other things "
+            f"{given_up[1]:.3f}",
+            flush=True,
+        )
 
 
 def fitted(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> str:
@@ -286,8 +313,8 @@ def main() -> None:
     arguments = parser.parse_args()
     print(machine.describe("qdrant-edge-py", "onnxruntime", "llama-index-core", "txtai"))
     with (
-        tempfile.TemporaryDirectory(prefix="genstore-answers-") as name,
-        genstore.open(Path(name) / "store", auto_index=False) as store,
+        tempfile.TemporaryDirectory(prefix="genstore-answers-") as folder,
+        genstore.open(Path(folder) / "store", auto_index=False) as store,
     ):
         started = time.perf_counter()
         questions = build(arguments.data / "retrieval" / "nq_open", store)
@@ -299,6 +326,8 @@ def main() -> None:
             measure_llamaindex(store, questions)
             measure_txtai(store, questions)
         measure_abstention(store, questions)
+        for name in ("med", "cranfield"):
+            measure_elsewhere(arguments.data / "retrieval" / name, questions, Path(folder) / name)
         measure_answers(store, questions)
         measure_support(store, arguments.data)
         measure_latency(store, arguments.data, questions, arguments.asked)

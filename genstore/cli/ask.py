@@ -68,6 +68,8 @@ def ask(
         try:
             answer = store.ask(body_from(question) if question == "-" else question, where, **options)
         except GeneratorError as error:
+            sys.stdout.write("\n")  # behind what was streamed of the answer
+            sys.stdout.flush()
             err.print(f"[dim]the question is on record: genstore show {error.record_id}[/]")
             raise
         store.flush_words()

@@ -20,7 +20,7 @@ from genstore.rag.generators.generator import Generator, Outcome, Request, resol
 from genstore.rag.markers import MarkerFilter
 from genstore.rag.packing import pack
 from genstore.rag.retrieve import ASK, Kinds, Wanted, retrieve, sources_plan
-from genstore.rag.sources import Source
+from genstore.rag.sources import Retrieved, Source
 from genstore.rag.template import NOT_FOUND, load_template
 from genstore.records import Answer, Record
 from genstore.search.plan import Plan
@@ -195,13 +195,14 @@ def _find_sources(store: Store, plan: Plan, wanted: Wanted, options: Options, dr
 
         rerank = cross_encoder(name)
 
-    def find(projection: Projection) -> tuple[Embedder, list[Source]]:
+    def find(projection: Projection) -> tuple[Embedder, Retrieved]:
         with store.database.read() as connection:
             found = retrieve(connection, store.bodies, projection, draft.understood, plan, wanted, rerank)
         return projection.embedder, found
 
-    embedder, draft.sources = store.in_index(find)
-    draft.evidence = round(evidence(draft.understood, draft.sources, words), 4)
+    embedder, found = store.in_index(find)
+    draft.sources = found.sources
+    draft.evidence = round(evidence(draft.understood, found, words), 4)
     return embedder
 
 

@@ -12,7 +12,7 @@ from genstore.blobs import Bodies
 from genstore.errors import InvalidInput
 from genstore.filters import EVERYTHING, All, Compare, Filter, Not
 from genstore.rag.diversity import diversified
-from genstore.rag.sources import Source
+from genstore.rag.sources import Retrieved, Source
 from genstore.records import Part, Record
 from genstore.search.plan import Found, Place, Plan, find_passages, question_in_words
 from genstore.sql import tables
@@ -32,6 +32,8 @@ Rerank = Callable[[str, Sequence[str]], Sequence[float]]
 
 # Candidates whose texts are read: enough for repeats and near ones to drop out of.
 _POOL = 20
+# Where in the order of nearness the background of a question is taken from.
+_NEAR, _FAR = 10, 100
 # How much the best judged past generation gains over one nobody judged; scores lie in [0, 1].
 _PREFERENCE = 0.2
 
@@ -72,9 +74,10 @@ def retrieve(
     plan: Plan,
     wanted: Wanted,
     rerank: Rerank | None = None,
-) -> list[Source]:
+) -> Retrieved:
     """The sources, best first; fewer than wanted, or none, where the store has no more."""
     found = find_passages(connection, projection, question_in_words(projection, question, plan.mode), plan)
+    background = _background(found)
     if wanted.prefer is not None:
         found = _preferred(connection, found, wanted.prefer)
     found = _not_repeated(connection, found[: 2 * _POOL], projection.info.cutter)[:_POOL]
@@ -89,7 +92,15 @@ def retrieve(
     kept = [found[at] for at in chosen]
     spans = _with_neighbours(connection, kept, projection.info.cutter, wanted.neighbours)
     sources = (_source(records[item.place.record_id], item, span) for item, span in zip(kept, spans, strict=True))
-    return _with_cosine(_numbered(_joined(sources)), question, projection)
+    return Retrieved(_with_cosine(_numbered(_joined(sources)), question, projection), background)
+
+
+def _background(found: Sequence[Found]) -> float:
+    """The mean cosine from the tenth to the hundredth nearest; of all but the nearest where there are not many."""
+    cosines = [item.explanation.dense_score for item in found if item.explanation.dense_score is not None]
+    nearest = sorted(cosines, reverse=True)
+    behind = nearest[_NEAR:_FAR] if len(nearest) > 2 * _NEAR else nearest[1:]
+    return sum(behind) / len(behind) if behind else 0.0
 
 
 def _with_cosine(sources: list[Source], question: str, projection: Projection) -> list[Source]:

@@ -50,3 +50,12 @@ class Source:
         """Spans of the text that are headings: no sentences."""
         spans = heading_spans(self.part)
         return [(at - self.start, end - self.start) for at, end in spans if self.start <= at < self.end]
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What a question found. sources: best first; background: the mean cosine of passages that are near, though not the
+    nearest: what the store has for any question of this kind."""
+
+    sources: list[Source]
+    background: float = 0.0

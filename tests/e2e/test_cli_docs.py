@@ -46,6 +46,24 @@ def test_every_command_of_the_page_runs(
         assert stopped.value.code == 0, f"{line}\n{capfd.readouterr().err}"
 
 
+def test_the_python_and_the_template_of_the_page_about_answers_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "guide.md").write_text(GUIDE)
+    page = (DOCS / "rag.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    template = next(block for block in re.findall(r"```text\n(.*?)```", page, re.S) if block.startswith("==="))
+    (tmp_path / "template.md").write_text(template)
+    with genstore.open(tmp_path / "s", auto_index=False, answer_template="template.md") as store:
+        exec(code, {"store": store})
+        assert store.list("operation:ask").records[0].params["template"].startswith("template.md@")
+    printed = capfd.readouterr().out
+    assert "“Run pip install genstore to install it.” [1]" in printed
+    assert "1 docs/guide.md, § Guide › Install Run pip install genstore to install it. 1.0" in printed
+
+
 def newest_answer(folder: Path) -> str:
     """What a page that says ID means by it."""
     with genstore.open(folder / "genstore.store", auto_index=False) as store:

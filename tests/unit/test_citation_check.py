@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from genstore.embed.embedder import resolve
 from genstore.rag.citations import SUPPORTED, Checked, check
 from genstore.rag.diversity import diversified
 from genstore.rag.evidence import evidence, words
-from genstore.rag.sources import Source
+from genstore.rag.sources import Retrieved, Source
 from genstore.records import Part, Record
 
 WHALES = "Bowhead whales live in the Arctic. They can reach an age of 211 years. Their skull breaks thick ice."
@@ -72,13 +73,18 @@ def test_what_has_no_words_is_no_claim() -> None:
 
 
 def test_evidence_is_higher_for_what_is_asked_than_for_something_else() -> None:
-    from dataclasses import replace
-
     near = replace(source(WHALES, 1), cosine=0.7)
     far = replace(source(EAGLES, 2), cosine=0.1)
-    assert evidence("How old do bowhead whales get?", [near], words) > 0.6
-    assert evidence("How old do bowhead whales get?", [far], words) < 0.05
-    assert evidence("How old?", [], words) == 0.0
+    question = "How old do bowhead whales get?"
+    assert evidence(question, Retrieved([near], 0.5), words) > 0.6
+    assert evidence(question, Retrieved([far], 0.05), words) < 0.05
+    assert evidence(question, Retrieved([]), words) == 0.0
+
+
+def test_a_passage_that_stands_out_is_evidence_though_none_is_near() -> None:
+    some = replace(source(WHALES, 1), cosine=0.4)
+    question = "What about these?"
+    assert evidence(question, Retrieved([some], 0.38), words) < 0.1 < evidence(question, Retrieved([some], 0.0), words)
 
 
 def test_diversity_passes_over_copies_and_prefers_what_is_new() -> None:

@@ -121,6 +121,8 @@ def test_html_is_what_a_reader_sees() -> None:
     assert "alert" not in document.text
     assert "They swim." in document.text
     assert where(page.encode(), "a.html", "Krill") == "a.html, § Whales › Food"
+    hidden = b"<p>seen</p><p hidden>no</p><p style='display:none'>no</p><template>no</template><noscript>no</noscript>"
+    assert extract(hidden, "d.html").text.split() == ["seen"]
     assert "Käse" in extract('<meta charset="latin-1"><p>Käse</p>'.encode("latin-1"), "b.html").text
     assert "Käse" in extract("<p>Käse</p>".encode(), "c.html").text
     assert extract(b"<!DOCTYPE html><p>Whales</p>", "page").text.strip() == "Whales"

@@ -22,6 +22,8 @@ def extract(data: bytes, name: str) -> Document:
         tree = lxml.html.document_fromstring(_declared(data))
     except (lxml.etree.ParserError, ValueError) as error:
         raise InvalidInput(f"it cannot be read as HTML: {error}") from error
+    for unseen in tree.xpath("//*[@hidden] | //template | //noscript"):
+        unseen.drop_tree()
     rules = {tag: [tag] for tag in _LEVELS}
     laid_out = Inscriptis(tree, ParserConfig(annotation_rules=rules))
     text = laid_out.get_text()
