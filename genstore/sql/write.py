@@ -180,7 +180,7 @@ class Writer:
                 if entry.stored and entry.original_id
             ]
             _run(cursor, self._statements.relations, links)
-            self._link(cursor, [entry for entry in batch if entry.stored and entry.relations])
+            self._link(cursor, [entry for entry in batch if entry.stored and (entry.relations or entry.citations)])
 
     def _sealed(self, batch: Sequence[Entry]) -> dict[str, Row]:
         """Content rows by hash; large bodies are written to the blob store, which must precede the commit."""

@@ -11,7 +11,7 @@ from genstore.text.passages import Span
 _CLOSING = "[\"'”’»)\\]]*"
 _MARKERS = r"(?:\s?\[\d{1,4}\])*"
 _END = re.compile(
-    rf"(?P<stop>[.!?…]+{_CLOSING}{_MARKERS})(?=\s|\Z)"
+    rf"(?P<stop>(?<![.!?…])[.!?…]+{_CLOSING}{_MARKERS})(?=\s|\Z)"
     rf"|[。！？｡]{_CLOSING}{_MARKERS}"
     r"|[”»][ \t]?(?:\[\d{1,4}\])+(?=\s|\Z)"  # a quote that is cited is a statement of its own
     r"|\n[ \t]*(?=\n)|\n(?=[ \t]*(?:[-*+•#>|]|\d{1,3}[.)])\s)"

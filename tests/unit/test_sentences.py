@@ -37,6 +37,10 @@ def test_where_sentences_end(text: str, expected: list[str]) -> None:
     assert texts(text) == expected
 
 
+def test_a_line_of_dots_takes_no_longer_than_it_is() -> None:
+    assert texts("." * 200_000 + "x. End.") == ["." * 200_000 + "x.", "End."]
+
+
 @given(st.text(alphabet="aB .!?\n”[1]。-“", max_size=60))
 def test_sentences_are_in_order_trimmed_and_hold_everything_but_white_space(text: str) -> None:
     spans = sentences(text)
