@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from genstore.errors import GenstoreError as GenstoreError
     from genstore.filters import F as F
     from genstore.opening import open_store as open
+    from genstore.records import Answer as Answer
+    from genstore.records import Citation as Citation
     from genstore.records import Hit as Hit
     from genstore.records import Part as Part
     from genstore.records import Record as Record
@@ -25,10 +27,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["DedupRule", "F", "GenstoreError", "Hit", "Part", "Record", "Score", "Store", "Usage", "open"]
+__all__ = [
+    "Answer", "Citation", "DedupRule", "F", "GenstoreError", "Hit", "Part", "Record", "Score", "Store", "Usage", "open",
+]  # fmt: skip
 
 # Loaded when first asked for: `import genstore` itself costs nothing.
 _HOMES = {
+    "Answer": ("genstore.records", "Answer"),
+    "Citation": ("genstore.records", "Citation"),
     "DedupRule": ("genstore.dedup.rule", "Rule"),
     "F": ("genstore.filters", "F"),
     "GenstoreError": ("genstore.errors", "GenstoreError"),

@@ -47,6 +47,17 @@ class Settings:
     dense_weight: float = _setting(0.85, "share of meaning against words in convex fusion, 0 to 1")
     shingle_words: int = _setting(3, "words a shingle, of near duplicates; after a change run `genstore dedup redo`")
     depth: int = _setting(100, "passages taken from each ranking before they are fused")
+    generator: str = _setting("extractive", "what writes answers: extractive, http://host/v1#model, or a model's name")
+    generator_api_key: str | None = _setting(None, "for a generator's endpoint; better in GENSTORE_GENERATOR_API_KEY")
+    generator_timeout_s: float = _setting(60.0, "how long an endpoint may take to answer, and between two pieces")
+    generator_attempts: int = _setting(3, "how often an endpoint is asked before its refusal counts")
+    generator_input_price: float | None = _setting(None, "USD for a million input tokens, to keep what answers cost")
+    generator_output_price: float | None = _setting(None, "USD for a million output tokens")
+    context_tokens: int = _setting(8_192, "tokens an endpoint's model reads and writes at once")
+    max_output_tokens: int = _setting(1_024, "tokens an answer may have")
+    answer_template: str | None = _setting(None, "a file to use instead of the prompt that comes with genstore")
+    abstain_below: float | None = _setting(None, "evidence, 0 to 1, below which a question is not answered")
+    reranker: str | None = _setting(None, "a cross-encoder's name or path, to rank the passages of answers anew")
 
     @property
     def embedder_name(self) -> str:
@@ -54,6 +65,7 @@ class Settings:
         return self.embedder or "all-MiniLM-L6-v2"
 
 
+_SHARES = ("dense_weight", "abstain_below")
 NAMES = tuple(setting.name for setting in fields(Settings))
 _DEFAULTS = Settings()
 
@@ -110,9 +122,9 @@ def _checked(name: str, value: Any, source: str) -> Any:
     choices = _ABOUT[name]["choices"]
     if choices and converted not in choices:
         raise InvalidInput(f"{name} is {value!r} in {source}; it is one of {', '.join(choices)}")
-    if name == "dense_weight" and not 0 <= converted <= 1:
-        raise InvalidInput(f"dense_weight is {value!r} in {source}; it lies between 0 and 1")
-    if kind in (int, float) and name != "dense_weight" and not converted > 0:
+    if name in _SHARES and not 0 <= converted <= 1:
+        raise InvalidInput(f"{name} is {value!r} in {source}; it lies between 0 and 1")
+    if kind in (int, float) and name not in _SHARES and not converted > 0:
         raise InvalidInput(f"{name} is {value!r} in {source}; it is greater than 0")
     return converted
 

@@ -131,3 +131,10 @@ class MissingDependency(GenstoreError):
     """An optional package is not installed; the message names the extra."""
 
     code = "missing_dependency"
+
+
+class GeneratorError(GenstoreError):
+    """What should write an answer cannot be had, or failed; record_id: the question with what came of it, if kept."""
+
+    code = "generator_error"
+    record_id: str | None = None

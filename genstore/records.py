@@ -186,8 +186,7 @@ class Hit:
 class SearchResult(Sequence[Hit]):
     """Hits, best first, and how much of the store the search could not see yet.
 
-    pending: records whose words are not indexed yet; pending_dense: records whose meaning is not; of all projects, as
-    they share one index.
+    pending: records whose words are not indexed yet; pending_dense: records whose meaning is not.
     """
 
     hits: tuple[Hit, ...]
@@ -208,6 +207,71 @@ class Page:
 
     records: tuple[Record, ...]
     cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where in its document a passage stands: the title, the page (from 1), the headings above it, outermost first."""
+
+    title: str = ""
+    page: int | None = None
+    headings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        page = [f"page {self.page}"] if self.page is not None else []
+        heading = [f"§ {' › '.join(self.headings)}"] if self.headings else []
+        return ", ".join([*([self.title] if self.title else []), *page, *heading])
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """What a sentence of an answer rests on: a span of a part of another record.
+
+    number: the source's number in the answer's markers; sentence: offsets into the answer's text; start and end:
+    offsets into the cited part, which is the `position`-th of its record's `side`; support in [0, 1]: how far the
+    sentence is borne out by the span. quote and location are read from the cited record.
+    """
+
+    number: int
+    sentence: tuple[int, int]
+    record_id: str
+    part_id: int
+    side: Side
+    position: int
+    start: int
+    end: int
+    support: float
+    quote: str = ""
+    location: Location = Location()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What `ask` answers, as it stands in the store under `id`.
+
+    citations: by sentence, best support first; unsupported: sentences that no passage bears out; abstained: the store
+    does not hold the answer, and the text says so; extractive: the sentences are quotes, no model wrote them;
+    removed_markers: markers that pointed at no source and were taken out; evidence in [0, 1]: how sure it is that
+    what was retrieved holds the answer; question: as it was understood in its conversation.
+    """
+
+    id: str
+    text: str
+    citations: tuple[Citation, ...] = ()
+    unsupported: tuple[tuple[int, int], ...] = ()
+    abstained: bool = False
+    extractive: bool = False
+    removed_markers: int = 0
+    evidence: float = 0.0
+    question: str = ""
+    model: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    session_id: str | None = None
+
+    @property
+    def supported(self) -> bool:
+        """Whether every sentence is borne out by a passage; an abstention has nothing to bear out."""
+        return bool(self.citations) and not self.unsupported and not self.abstained
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from genstore.entry import LOG_FIELDS, build_record, build_score, checked_mappin
 from genstore.errors import GenstoreError, IndexBusy, IndexUnavailable, InvalidInput, NotFound, StoreError
 from genstore.filters import EVERYTHING, All, Compare, Filter, Where, as_filter
 from genstore.messages import Content
-from genstore.records import ROLES, DuplicateCluster, Hit, Page, Record, Relation, Score, SearchResult
+from genstore.records import ROLES, Answer, DuplicateCluster, Hit, Page, Record, Relation, Score, SearchResult
 from genstore.search.catchup import CatchUp, drain_all
 from genstore.search.projection import Projection, Projections
 from genstore.sql import annotate, read
@@ -33,11 +33,16 @@ from genstore.sql.where import where as sql_where
 from genstore.sql.write import POLICIES, Entry, Found, OnDuplicate, Writer
 
 if TYPE_CHECKING:
+    import os
+
     from genstore.dedup.apply import Action, Receipt
     from genstore.dedup.held_out import Dropped
     from genstore.exchange.export import Format
     from genstore.exchange.import_ import ImportReport
+    from genstore.rag.add import AddReport
     from genstore.search.plan import Mode, Plan
+    from genstore.sql.lineage import Direction, Lineage
+    from genstore.sql.sessions import SessionSummary
     from genstore.upkeep.stats import Stats
     from genstore.upkeep.verify import Findings
     from genstore.work import Progress
@@ -386,6 +391,61 @@ class Store:
 
         return redo_sketches(self.database, self.bodies, self._gate, progress)
 
+    # Grounding
+
+    def add(self, *paths: str | os.PathLike[str], text: str | None = None, name: str = "", **fields: Any) -> AddReport:
+        """Add documents: files, folders, patterns, "-" for standard input; or a text under a name.
+
+        A file that was added before and has changed takes the place of its earlier version, which stays in SQL.
+        fields: tags, metadata, user_id, session_id, progress. A file that cannot be used is reported and skipped.
+        """
+        from genstore.rag.add import add
+
+        self._check_open()
+        return add(self, paths, text, name, **fields)
+
+    def ask(self, question: str, where: Where = None, **options: Any) -> Answer:
+        """Answer from the store, every sentence checked against its sources; the answer becomes a record.
+
+        options: sources ("documents", "generations", "both"), generator, session_id (of the conversation), stream
+        (called with each piece of the text as it comes), passages, quotes, diversity, neighbours, prefer (the name of a
+        score), rerank, template, abstain_below, user_id, tags, metadata; see docs/rag.md. What is weakly evidenced is
+        not answered. Raises GeneratorError; the question is on record even so, with what was written.
+        """
+        from genstore.rag.answer import ask, checked_options
+
+        self._check_open()
+        return ask(self, question, where, checked_options(options))
+
+    def answer(self, record_id: str) -> Answer:
+        """An answer as it was given, its citations read back from SQL. Raises InvalidInput for other records."""
+        from genstore.rag.answers import read_answer
+
+        with self.database.read() as connection:
+            return read_answer(connection, self.bodies, read.resolve(connection, record_id, self.settings.project))
+
+    def lineage(
+        self,
+        record_id: str,
+        *,
+        depth: int | None = None,
+        roles: Iterable[str] | None = None,
+        direction: Direction = "both",
+    ) -> Lineage:
+        """What a record came from ("up"), what came of it ("down"), or both, as far as `depth` relations away."""
+        from genstore.sql.lineage import walk
+
+        with self.database.read() as connection:
+            found = read.resolve(connection, record_id, self.settings.project)
+            return walk(connection, found, self.settings.project, depth=depth, roles=roles, direction=direction)
+
+    def sessions(self, *, limit: int = 50) -> Sequence[SessionSummary]:
+        """The conversations, the one spoken in last first."""
+        from genstore.sql.sessions import sessions
+
+        with self.database.read() as connection:
+            return sessions(connection, self.settings.project, limit)
+
     # Upkeep
 
     def flush(self, progress: Progress | None = None) -> None:
@@ -537,23 +597,32 @@ class Store:
             raise InvalidInput(f"search does not take {sorted(unknown)[0]!r}; it takes {', '.join(_SEARCH_OPTIONS)}")
         return Plan(project=settings.project, where=as_filter(where), **{**defaults, **given})
 
+    def in_index(self, find: Callable[[Projection], R], *, dense: bool = True) -> R:
+        """What find gets from the index in use, caught up; anew when a reindex put another in its place meanwhile."""
+
+        def caught_up(projection: Projection) -> R:
+            self._catch_up_briefly(projection, dense=dense)
+            return find(projection)
+
+        return self._in_active(caught_up)[1]
+
     def _found(self, find: Callable[[Projection], tuple[Hit, ...]], mode: Mode) -> SearchResult:
-        """What find gets from the index in use; anew when a reindex put another in its place meanwhile."""
+        return self._result(*self._in_active(find), mode)
+
+    def _in_active(self, find: Callable[[Projection], R]) -> tuple[Projection, R]:
+        """(the index in use, what find gets from it); anew when a reindex put another in its place meanwhile."""
         self._check_open()
         projection = self._projections.active()
         while True:
-            hits: tuple[Hit, ...] = ()
-            failure: IndexUnavailable | None = None
+            looked_in = projection
             try:
-                hits = find(projection)
-            except IndexUnavailable as error:
-                failure = error
-            looked_in, projection = projection, self._projections.active()
-            if projection is not looked_in:
+                found = find(looked_in)
+            except IndexUnavailable:
+                if (projection := self._projections.active()) is looked_in:
+                    raise
                 continue
-            if failure is not None:
-                raise failure
-            return self._result(projection, hits, mode)
+            if (projection := self._projections.active()) is looked_in:
+                return looked_in, found
 
     def _result(self, projection: Projection, hits: tuple[Hit, ...], mode: Mode) -> SearchResult:
         pending = projection.outbox.pending()

@@ -10,6 +10,7 @@ STORE = 4
 INDEX = 5
 EMBEDDER = 6
 DIFFERENCES = 7
+GENERATOR = 8
 INTERRUPTED = 130
 
 EXIT_CODES = {
@@ -32,4 +33,5 @@ EXIT_CODES = {
     "embedder_unavailable": EMBEDDER,
     "missing_dependency": EMBEDDER,
     "sketch_mismatch": INVALID,
+    "generator_error": GENERATOR,
 }

@@ -72,6 +72,11 @@ from genstore.cli import annotate, dedup, demo, exchange, read, upkeep, write  #
 for group in (write, read, annotate, dedup, exchange, upkeep, demo):
     group.register(app)
 
+from genstore.cli import ask, documents, lineage  # noqa: E402
+
+for grounding in (documents, ask, lineage):
+    grounding.register(app)
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors become one line and an exit code."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genstore.cli.session import err, out, print_json
+
+if TYPE_CHECKING:
+    from genstore.store import Store
 
 Where = Annotated[str | None, typer.Option("--where", "-w", help='A filter: "model:gpt-4o score.quality>=0.8 -tag:x"')]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1)]
@@ -91,28 +94,60 @@ def list_(
 
 def show(
     context: typer.Context,
-    record_id: Annotated[str, typer.Argument(metavar="ID", help="A record's id, or its beginning.")],
+    record_id: Annotated[str | None, typer.Argument(metavar="ID", help="A record's id, or its beginning.")] = None,
+    session: Annotated[str | None, typer.Option(help="Show this conversation instead, oldest turn first.")] = None,
     to: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE|FOLDER/", help="Write its image, sound or text there.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show one record whole, or write its parts to files."""
+    """Show one record whole, an answer with its citations, or a conversation; or write a record's parts to files."""
     from genstore.cli.parts import write_parts
-    from genstore.cli.show import print_record
-    from genstore.exchange.form import record_to_json, relation_to_json
+    from genstore.errors import InvalidInput
 
+    if (record_id is None) == (session is None):
+        raise InvalidInput("say what to show: a record's ID, or --session with a conversation's")
     with context.obj.open(create=False) as store:
-        record = store.get(record_id)
-        relations = store.relations(record.id)
-    if to is not None:
-        write_parts(record, to, overwrite=overwrite, as_json=as_json)
-        return
+        if session is not None:
+            _show_session(store, session, as_json)
+        elif to is not None:
+            write_parts(store.get(str(record_id)), to, overwrite=overwrite, as_json=as_json)
+        else:
+            _show_record(store, str(record_id), as_json)
+
+
+def _show_record(store: Store, record_id: str, as_json: bool) -> None:
+    from genstore.cli.ask import print_citations
+    from genstore.cli.show import print_record
+    from genstore.exchange.form import answer_to_json, record_to_json
+
+    record = store.get(record_id)
+    relations = store.relations(record.id)
+    answer = store.answer(record.id) if record.operation == "ask" else None
     if as_json:
-        own = [relation_to_json(relation) for relation in relations if relation.source_id == record.id]
-        print_json({**record_to_json(record), **({"relations": own} if own else {})})
+        form = record_to_json(record, [one for one in relations if one.source_id == record.id])
+        print_json({**form, **({"answer": answer_to_json(answer)} if answer is not None else {})})
         return
     print_record(record)
+    if answer is not None:
+        out.print()
+        print_citations(answer)
     for relation in relations:
         out.print(f"[dim]{relation.source_id}[/] {relation.role} [dim]{relation.target_id}[/]")
+
+
+def _show_session(store: Store, session_id: str, as_json: bool) -> None:
+    from genstore.cli.show import print_turn
+    from genstore.errors import NotFound
+    from genstore.exchange.form import record_to_json
+    from genstore.filters import F
+
+    records = list(store.iterate(F("session_id") == session_id))
+    if not records:
+        raise NotFound(f"no record belongs to the session {session_id!r}; `genstore sessions` lists them")
+    if as_json:
+        print_json({"records": [record_to_json(record) for record in records]})
+        return
+    for record in records:
+        print_turn(record)

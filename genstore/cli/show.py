@@ -137,6 +137,18 @@ def print_record(record: Record) -> None:
             out.print(_part(part))
 
 
+def print_turn(record: Record) -> None:
+    """One record of a conversation: what was said last to the model, and what came back."""
+    asked = next((part for part in reversed(record.prompt) if not part.history), None)
+    if asked is not None:
+        out.print(Text.assemble(("> ", "bold"), clean(asked.text or asked.media_type)), soft_wrap=True)
+    for part in record.output:
+        out.print(_part(part), soft_wrap=True)
+    failed = f" {record.status}: {clean(record.error or '')}" if record.status != "ok" else ""
+    moment = record.created_at.strftime("%Y-%m-%d %H:%M")
+    out.print(Text(f"{clean(record.model or record.kind)} {moment} {record.id}{failed}\n", style="dim"), soft_wrap=True)
+
+
 def _heading(side: str, part: Part) -> str:
     return f"{side} · {part.role}" + ("" if part.type == "text" else f" · {part.type}")
 

@@ -15,6 +15,7 @@ from genstore.exchange.parquet import ParquetWriter
 from genstore.filters import Where
 from genstore.records import Record, Relation
 from genstore.sql import tables
+from genstore.sql.citations import citations_of
 from genstore.sql.rows import build_relation
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ def export_file(
     with jsonl.replaced(target) as raw, jsonl.compressed(raw, name if chosen == "jsonl" else "") as file:
         writer = ParquetWriter(file) if chosen == "parquet" else _LineWriter(file)
         seen = written = 0
-        for record, relations in _described(store, where):
+        for record, form in _described(store, where):
             seen += 1
             if keep is None or keep(record):
-                writer.write(record_to_json(record, relations))
+                writer.write(form)
                 written += 1
             if progress is not None and seen % _PAGE == 0:
                 progress(seen, max(total - seen, 0))
@@ -91,14 +92,16 @@ def format_of(target: Target, format: Format | None) -> Format:
     raise InvalidInput(f"{target} does not say its format; name it .jsonl or .parquet, or pass the format")
 
 
-def _described(store: Store, where: Where) -> Iterator[tuple[Record, Sequence[Relation]]]:
-    """Every record that satisfies the filter, oldest first, with the relations that start at it."""
+def _described(store: Store, where: Where) -> Iterator[tuple[Record, Form]]:
+    """Every record that satisfies the filter, oldest first, and its form with its relations and citations."""
     cursor: str | None = None
     while True:
         page = store.list(where, limit=_PAGE, cursor=cursor, oldest_first=True)
         relations = _relations(store, [record.id for record in page.records])
+        with store.database.read() as connection:
+            citations = citations_of(connection, [record.id for record in page.records])
         for record in page.records:
-            yield record, relations.get(record.id, ())
+            yield record, record_to_json(record, relations.get(record.id, ()), citations.get(record.id, ()))
         if (cursor := page.cursor) is None:
             return
 

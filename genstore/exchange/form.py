@@ -21,7 +21,21 @@ from genstore.entry import (
 )
 from genstore.errors import InvalidInput
 from genstore.messages import hashed
-from genstore.records import ROLES, USAGE_FIELDS, Hit, Page, Part, Passage, Record, Relation, Score, SearchResult
+from genstore.records import (
+    ROLES,
+    SIDES,
+    USAGE_FIELDS,
+    Answer,
+    Citation,
+    Hit,
+    Page,
+    Part,
+    Passage,
+    Record,
+    Relation,
+    Score,
+    SearchResult,
+)
 
 Form: TypeAlias = dict[str, Any]
 
@@ -37,11 +51,12 @@ _PART_TYPES = {"role": str, "type": str, "media_type": str, "text": str, "histor
 
 
 class Described(NamedTuple):
-    """A record read from a row, with the edges that start at it. own: the row said which id it has."""
+    """A record read from a row, with the edges and citations that start at it. own: the row said which id it has."""
 
     record: Record
     relations: tuple[Relation, ...] = ()
     own: bool = False
+    citations: tuple[Citation, ...] = ()
 
 
 def encoded(value: Any, indent: int | None = None) -> bytes:
@@ -57,7 +72,7 @@ def moment_text(moment: datetime) -> str:
     return moment.isoformat().removesuffix("+00:00") + "Z"
 
 
-def record_to_json(record: Record, relations: Iterable[Relation] = ()) -> Form:
+def record_to_json(record: Record, relations: Iterable[Relation] = (), citations: Iterable[Citation] = ()) -> Form:
     """Everything a record is, as JSON holds it; record_from_json is the inverse. What is empty is left out."""
     usage = record.usage
     form: Form = {"id": record.id, "project": record.project, "kind": record.kind}
@@ -72,6 +87,7 @@ def record_to_json(record: Record, relations: Iterable[Relation] = ()) -> Form:
     form["attributes"] = dict(record.attributes)
     form["scores"] = [score_to_json(score) for score in record.scores]
     form["relations"] = [relation_to_json(edge) for edge in relations]
+    form["citations"] = [citation_to_json(citation) for citation in citations]
     form["fingerprint"] = record.fingerprint
     form["duplicate_of"] = record.duplicate_of
     return {key: value for key, value in form.items() if value is not None and value != [] and value != {}}
@@ -105,6 +121,26 @@ def relation_to_json(relation: Relation) -> Form:
     """An edge as the record it starts at has it."""
     form: Form = {"role": relation.role, "target_id": relation.target_id}
     return {**form, "attributes": dict(relation.attributes)} if relation.attributes else form
+
+
+_CITATION = ("number", "record_id", "side", "position", "start", "end", "support")
+
+
+def citation_to_json(citation: Citation) -> Form:
+    """A citation as an export holds it: the part it points at by its place, for a part's id is each store's own."""
+    return {"sentence": list(citation.sentence), **{name: getattr(citation, name) for name in _CITATION}}
+
+
+def answer_to_json(answer: Answer) -> Form:
+    """An answer, its citations with what they quote and where that stands."""
+    names = (
+        "id", "text", "question", "abstained", "extractive", "supported", "evidence", "removed_markers", "model",
+        "session_id",
+    )  # fmt: skip
+    usage = {name: value for name in USAGE_FIELDS if (value := getattr(answer.usage, name)) is not None}
+    cited = [{**citation_to_json(one), "quote": one.quote, "location": str(one.location)} for one in answer.citations]
+    facts = {name: getattr(answer, name) for name in names}
+    return {**facts, "citations": cited, "unsupported": [list(span) for span in answer.unsupported], "usage": usage}
 
 
 def passage_to_json(passage: Passage) -> Form:
@@ -159,7 +195,8 @@ def record_from_json(form: Mapping[str, Any], project: str | None = None) -> Des
     scores = tuple(_score(item) for item in _objects(form, "scores"))
     edges = tuple(_relation(record.id, item) for item in _objects(form, "relations"))
     record = replace(record, prompt=prompt, output=output, scores=scores)
-    return Described(replace(record, fingerprint=fingerprint(record)), edges, own="id" in given)
+    citations = tuple(_citation(item) for item in _objects(form, "citations"))
+    return Described(replace(record, fingerprint=fingerprint(record)), edges, "id" in given, citations)
 
 
 def _objects(form: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
@@ -204,3 +241,25 @@ def _relation(source_id: str, form: Mapping[str, Any]) -> Relation:
         raise InvalidInput(f"a relation's role is {role!r}; it is one of {', '.join(ROLES)}")
     attributes = checked_mapping(form.get("attributes"), "a relation's attributes")
     return Relation(source_id, str(role), checked_id(form.get("target_id")), attributes)
+
+
+def _citation(form: Mapping[str, Any]) -> Citation:
+    """A citation whose part is still to be found: its id is 0."""
+    span = form.get("sentence")
+    numbers = [*(span if isinstance(span, list) else ()), *(form.get(name) for name in ("number", "position"))]
+    numbers += [form.get("start"), form.get("end")]
+    support = form.get("support")
+    whole = len(numbers) == 6 and all(type(number) is int and number >= 0 for number in numbers)
+    if not whole or form.get("side") not in SIDES or not isinstance(support, int | float):
+        raise InvalidInput(f"a citation is {str(dict(form))[:120]}; export one to see its shape")
+    return Citation(
+        number=numbers[2],
+        sentence=(numbers[0], numbers[1]),
+        record_id=checked_id(form.get("record_id")),
+        part_id=0,
+        side=form["side"],
+        position=numbers[3],
+        start=numbers[4],
+        end=numbers[5],
+        support=float(support),
+    )

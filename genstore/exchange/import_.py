@@ -21,8 +21,10 @@ from genstore.exchange.form import Described
 from genstore.exchange.jsonl import Row
 from genstore.exchange.mapping import FieldMapping, as_mapping, guessed, reader_for
 from genstore.identity import canonical_json
-from genstore.records import Record, Relation, Score, to_microseconds
+from genstore.records import Citation, Record, Relation, Score, to_microseconds
 from genstore.sql import read, tables
+from genstore.sql.annotate import reconsider
+from genstore.sql.citations import restore_citations
 from genstore.sql.engine import insert_once
 from genstore.sql.rows import record_rows
 from genstore.sql.write import POLICIES, Entry, OnDuplicate
@@ -128,6 +130,7 @@ class _Import:
         self._on_duplicate = on_duplicate
         self._dedup = dedup
         self._waiting: list[Relation] = []  # their target may still be to come
+        self._cited: list[tuple[str, Sequence[Citation]]] = []  # and what is cited
 
     def add(self, rows: Sequence[Row], as_record: Callable[[Any], Described]) -> None:
         fresh: list[tuple[int, Described]] = []
@@ -163,12 +166,16 @@ class _Import:
         with self._store.database.write() as connection:
             for chunk in read.chunked(waiting):
                 self._relate(connection, chunk)
+            left_out = restore_citations(connection, self._cited)
         if self._waiting:
             first = self._waiting[0]
             self._report.notes.append(
                 f"{len(self._waiting)} relations were left out, one of their records is not in the store "
                 f"(the first: {first.source_id} {first.role} {first.target_id})"
             )
+
+        if left_out:
+            self._report.notes.append(f"{left_out} citations were left out, what they cite is not in the store")
 
     def _present(self, ids: Iterable[str]) -> dict[str, Record]:
         """The records that are in the store already, without their bodies."""
@@ -187,6 +194,7 @@ class _Import:
         """Add scores and relations; those of records that were there, too: an import may have died before them."""
         scores = [(described.record.id, score) for described in added for score in described.record.scores]
         relations = [edge for described in added for edge in described.relations]
+        self._cited += [(one.record.id, one.citations) for one in added if one.citations]
         for line, described, record in there:
             if differing := _differences(described.record, record):
                 self._report.fail(
@@ -196,6 +204,8 @@ class _Import:
             self._report.skipped += 1
             scores += [(record.id, score) for score in _missing(described.record.scores, record.scores)]
             relations += described.relations
+            if described.citations:
+                self._cited.append((record.id, described.citations))
         if not scores and not relations:
             return
         with self._store.database.write() as connection:
@@ -223,6 +233,9 @@ class _Import:
                 for edge in ready
             ]
             connection.execute(insert_once(connection, tables.relations), rows)
+            for edge in ready:
+                if edge.role == "edit_of":
+                    reconsider(connection, edge.target_id)
             self._report.relations += len(rows)
 
 

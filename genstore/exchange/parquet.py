@@ -30,7 +30,7 @@ _TEXT = (
     "session_id", "trace_id", "span_id", "parent_id", "user_id", "fingerprint", "duplicate_of",
 )  # fmt: skip
 _NUMBERS = ("duration_s", "time_to_first_token_s")
-_JSON = ("params", "metadata", "attributes", "scores", "relations")
+_JSON = ("params", "metadata", "attributes", "scores", "relations", "citations")
 _SIDES = {"prompt": "user", "output": "assistant"}
 _OWN = ("id", "project", "kind", "created_at", "prompt_text", "prompt_parts", "output_text", "output_parts")
 

@@ -72,7 +72,7 @@ class Plan:
         return inside if self.where == EVERYTHING else All((inside, self.where))
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where a point comes from: its part, its passage's offsets there."""
 
     record_id: str
@@ -84,10 +84,11 @@ class _Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A candidate with its fused score."""
+class Found:
+    """A candidate with its fused score; point: its id in the index."""
 
-    place: _Place
+    point: int
+    place: Place
     score: float
     explanation: Explanation
 
@@ -116,22 +117,8 @@ def find_hits(
     database: Database, bodies: Bodies, projection: Projection, question: Question, plan: Plan
 ) -> tuple[Hit, ...]:
     """The best hits, best first."""
-    if question.dense is None and question.sparse is None:
-        return ()
-    candidates = projection.index.candidates(
-        question.dense,
-        question.sparse,
-        plan.condition,
-        plan.depth,
-        side=plan.side,
-        exclude_record=plan.exclude_record,
-    )
-    if not candidates.ids:
-        return ()
-    scores = fuse(plan.fusion, candidates, plan.dense_weight)
     with database.read() as connection:
-        places = _places(connection, candidates.ids, projection.info.cutter, plan.project)
-        found = _found(candidates, scores, places)
+        found = find_passages(connection, projection, question, plan)
         scored = ((item.place.record_id, item.score, item) for item in found if item.score >= plan.min_score)
         best = best_by_group(scored, plan.limit)
         records = load(connection, bodies, [record_id for record_id, _, _ in best])
@@ -142,7 +129,26 @@ def find_hits(
     )
 
 
-def _found(candidates: Candidates, scores: Sequence[float], places: dict[int, _Place]) -> Iterable[_Found]:
+def find_passages(connection: Connection, projection: Projection, question: Question, plan: Plan) -> list[Found]:
+    """Every candidate passage, best first; the plan's limit plays no part."""
+    if question.dense is None and question.sparse is None:
+        return []
+    candidates = projection.index.candidates(
+        question.dense,
+        question.sparse,
+        plan.condition,
+        plan.depth,
+        side=plan.side,
+        exclude_record=plan.exclude_record,
+    )
+    if not candidates.ids:
+        return []
+    scores = fuse(plan.fusion, candidates, plan.dense_weight)
+    places = _places(connection, candidates.ids, projection.info.cutter, plan.project)
+    return sorted(_found(candidates, scores, places), key=lambda item: -item.score)
+
+
+def _found(candidates: Candidates, scores: Sequence[float], places: dict[int, Place]) -> Iterable[Found]:
     rows = zip(
         candidates.ids,
         scores,
@@ -154,16 +160,16 @@ def _found(candidates: Candidates, scores: Sequence[float], places: dict[int, _P
     )
     for point, score, dense, sparse, dense_rank, sparse_rank in rows:
         if point in places:
-            yield _Found(places[point], score, Explanation(dense_rank, dense, sparse_rank, sparse))
+            yield Found(point, places[point], score, Explanation(dense_rank, dense, sparse_rank, sparse))
 
 
-def _places(connection: Connection, points: Sequence[int], cutter: str, project: str) -> dict[int, _Place]:
+def _places(connection: Connection, points: Sequence[int], cutter: str, project: str) -> dict[int, Place]:
     """Where points come from, by id; a point whose record SQL no longer has, or of another project, is left out."""
     from genstore.index.points import part_of
 
     parts, passages, records = tables.parts, tables.passages, tables.records
     wanted = {part_of(point): point for point in points}
-    found: dict[int, _Place] = {}
+    found: dict[int, Place] = {}
     for chunk in chunked({part_id for part_id, _ in wanted}):
         query = (
             select(
@@ -176,11 +182,11 @@ def _places(connection: Connection, points: Sequence[int], cutter: str, project:
         )  # fmt: skip
         for *place, ordinal in connection.execute(query):
             if (point := wanted.get((place[1], ordinal))) is not None:
-                found[point] = _Place(*place)
+                found[point] = Place(*place)
     return found
 
 
-def _hit(record: Record, score: float, found: Sequence[_Found], text: str) -> Hit:
+def _hit(record: Record, score: float, found: Sequence[Found], text: str) -> Hit:
     texts = {part.id: part.text for part in (*record.prompt, *record.output)}
     passages = []
     for item in found[:MOST_PASSAGES]:

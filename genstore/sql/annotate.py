@@ -77,7 +77,7 @@ def _set_metadata(connection: Connection, record: Record) -> None:
 
 
 def relate(connection: Connection, relation: Relation) -> None:
-    """Add an edge; the same edge twice is one."""
+    """Add an edge; the same edge twice is one. A document's older version is not found any more."""
     connection.execute(
         insert_once(connection, tables.relations),
         {
@@ -87,6 +87,14 @@ def relate(connection: Connection, relation: Relation) -> None:
             "attributes": canonical_json(dict(relation.attributes), "attributes"),
         },
     )
+    if relation.role == "edit_of":
+        reconsider(connection, relation.target_id)
+
+
+def reconsider(connection: Connection, record_id: str) -> None:
+    """Have every index take the record out, and in again if it is still to be found."""
+    enqueue(connection, "delete", record_id)
+    enqueue(connection, "index", record_id)
 
 
 def enqueue(connection: Connection, action: str, record_id: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, text
 
 from genstore.blobs import Blobs
-from genstore.sql import tables
+from genstore.sql import tables, versions
 from genstore.sql.annotate import enqueue
 from genstore.sql.engine import Database
 from genstore.sql.read import chunked, page
@@ -37,6 +37,7 @@ def delete_record(connection: Connection, record_id: str) -> Removal:
     own = select(_parts.c.sha256).where(_parts.c.record_id == record_id).distinct()
     digests = list(connection.execute(own).scalars())
     heirs = _heirs(connection, record_id, digests)
+    older = versions.older(connection, record_id)
     scores = _count(connection, tables.scores, tables.scores.c.record_id == record_id)
     relations = _count(
         connection,
@@ -49,7 +50,7 @@ def delete_record(connection: Connection, record_id: str) -> Removal:
     # What waits for the record in the outbox stays and comes to nothing in its turn: an indexer may hold those rows
     # for as long as it embeds.
     enqueue(connection, "delete", record_id)
-    for heir in heirs:
+    for heir in (*heirs, *older):
         enqueue(connection, "index", heir)
     contents, embeddings, size_bytes = delete_orphans(connection, digests)
     return Removal(1, scores, relations, contents, embeddings, size_bytes)

@@ -11,7 +11,7 @@ from genstore.blobs import Bodies
 from genstore.errors import BlobCorrupt, BlobMissing
 from genstore.identity import decode_text
 from genstore.records import Record
-from genstore.sql import tables
+from genstore.sql import tables, versions
 from genstore.sql.engine import Database, SessionLocks, insert_once
 from genstore.sql.read import chunked, load
 from genstore.work import WORDS, Action, Average, Cut, Source, Task
@@ -177,7 +177,8 @@ class SqlClaim:
         return load(self._connection, None, self._ids)
 
     def sources(self) -> list[Source]:
-        """The text parts to index: of what a conversation repeats, only what no earlier part of the project holds."""
+        """The text parts to index: of what a conversation repeats, only what no earlier part of the project holds; of
+        a document's versions, the newest."""
         earlier, other = _parts.alias("earlier"), tables.records.alias("other")
         said_before = (
             exists()
@@ -190,6 +191,7 @@ class SqlClaim:
             .correlate(_parts, tables.records)
         )
         columns = (_parts.c.id, _parts.c.record_id, _parts.c.side, _parts.c.role, _parts.c.sha256)
+        superseded = versions.superseded().correlate(tables.records)
         found: list[Source] = []
         for chunk in chunked(self._ids):
             query = (
@@ -200,6 +202,7 @@ class SqlClaim:
                     _parts.c.binary.is_(False),
                     _parts.c.media_type != "text/uri-list",
                     or_(_parts.c.history.is_(False), ~said_before),
+                    ~superseded,
                 )
                 .order_by(_parts.c.id)
             )

@@ -44,8 +44,12 @@ Hash = Annotated[str, mapped_column(String(64))]
 
 def _present(column: str) -> dict[str, Any]:
     """Options that restrict an index to the rows that have the column."""
-    condition = text(f"{column} IS NOT NULL")
-    return {"sqlite_where": condition, "postgresql_where": condition}
+    return _only(f"{column} IS NOT NULL")
+
+
+def _only(condition: str) -> dict[str, Any]:
+    """Options that restrict an index to the rows that satisfy the condition."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 def _one_of(column: str, values: Sequence[str]) -> str:
@@ -111,6 +115,8 @@ class RecordRow(Base):
         # Most records have neither; a partial index costs their writes nothing.
         Index("ix_records_session_id", "session_id", **_present("session_id")),
         Index("ix_records_trace_id_span_id", "trace_id", "span_id", **_present("trace_id")),
+        # How a file that is added again finds its earlier version.
+        Index("ix_records_document", "project", "name", **_only("kind = 'document'")),
         {"sqlite_with_rowid": False},
     )
 
@@ -204,6 +210,28 @@ class RelationRow(Base):
     attributes: Mapped[str]
 
     __table_args__ = (Index(None, "target_id"), {"sqlite_with_rowid": False})
+
+
+class CitationRow(Base):
+    """What a sentence of an answer rests on: character offsets into the answer's text and a part of another record.
+
+    part_id needs no key of its own: a part goes with its record, and its id is never given again.
+    """
+
+    __tablename__ = "citations"
+
+    answer_id: Mapped[RecordKey] = mapped_column(primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int]
+    sentence_start: Mapped[int]
+    sentence_end: Mapped[int]
+    cited_id: Mapped[RecordKey]
+    part_id: Mapped[int]
+    start_char: Mapped[int]
+    end_char: Mapped[int]
+    support: Mapped[float]
+
+    __table_args__ = (Index(None, "cited_id"), {"sqlite_with_rowid": False})
 
 
 class PassageRow(Base):
@@ -342,6 +370,7 @@ tags = _table(TagRow)
 fields = _table(FieldRow)
 scores = _table(ScoreRow)
 relations = _table(RelationRow)
+citations = _table(CitationRow)
 passages = _table(PassageRow)
 embeddings = _table(EmbeddingRow)
 indexes = _table(IndexRow)

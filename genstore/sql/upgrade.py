@@ -16,7 +16,7 @@ from genstore.identity import new_id
 from genstore.sql.engine import APPLICATION_ID, Database
 
 # Kept beside the migrations so that opening a store need not import Alembic; a test compares the two.
-REVISIONS = ("0001_store", "0002_dedup")
+REVISIONS = ("0001_store", "0002_dedup", "0003_answers")
 HEAD = REVISIONS[-1]
 
 

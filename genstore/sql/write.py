@@ -43,6 +43,7 @@ class Entry:
     on_duplicate: None leaves it to the record's project. rule: how it is compared, None by its fingerprint. foreseen:
     the original that was found before the transaction, where only that is possible. original: the record that already
     held the content; stored: whether this one was written as well.
+    relations and citations: rows that start at this record and are committed with it, unless the other end is gone.
     """
 
     rows: RecordRows
@@ -51,6 +52,8 @@ class Entry:
     foreseen: Found | None = None
     original: Found | None = None
     stored: bool = True
+    relations: Sequence[Row] = ()
+    citations: Sequence[Row] = ()
 
     @property
     def original_id(self) -> str | None:
@@ -240,6 +243,7 @@ class Writer:
             if entry.original is not None
         ]
         _run(cursor, self._statements.relations, links)
+        self._link(cursor, [entry for entry in stored if entry.relations or entry.citations])
 
     def _sealed(self, batch: Sequence[Entry]) -> dict[str, Row]:
         """Content rows by hash; large bodies are written to the blob store, which must precede the commit."""
@@ -293,6 +297,16 @@ class Writer:
         _run(cursor, statements.outbox, [("index", rows.record[0]) for rows in stored])
         self._gate.keep(cursor, stored)
 
+    def _link(self, cursor: Any, entries: Sequence[Entry]) -> None:
+        """Relations and citations; one whose target was deleted meanwhile is left out and costs no record."""
+        statements = self._statements
+        relations = [row for entry in entries for row in entry.relations]
+        _run(cursor, statements.linked, [(*row, row[2]) for row in relations])
+        _run(cursor, statements.cited, [(*row, row[5]) for entry in entries for row in entry.citations])
+        edited = [row[2] for row in relations if row[1] == "edit_of"]
+        # Whether the older version is still to be found is decided anew by the indexer.
+        _run(cursor, statements.outbox, [(action, target) for target in edited for action in ("delete", "index")])
+
     def _keep_blobs(self, needed: Iterable[str], contents: dict[str, Row], stored: Sequence[RecordRows]) -> None:
         """Write a blob again if a deletion removed it between our put and this transaction.
 
@@ -343,9 +357,20 @@ class _Statements:
         self.fields = compiled(tables.fields, tuple(tables.fields.c.keys()))
         self.relations = compiled(tables.relations, tuple(tables.relations.c.keys()), ignore=True)
         mark = "?" if database.is_sqlite else "%s"
+        self.linked = _where_there(tables.relations, mark)
+        self.cited = _where_there(tables.citations, mark)
         self.original = f"SELECT id FROM records WHERE fingerprint = {mark} ORDER BY created_us, id LIMIT 1"
         # Every index, the one in use and one being built, is told of every record by the same statement.
         self.outbox = (
             "INSERT INTO outbox (index_id, action, record_id) "
             f"SELECT id, {mark}, {mark} FROM indexes WHERE state <> 'retired'"
         )
+
+
+def _where_there(table: Any, mark: str) -> str:
+    """An insert of one row, its values followed by the id of a record without which it is left out."""
+    columns = tuple(table.c.keys())
+    return (
+        f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {', '.join([mark] * len(columns))} "
+        f"WHERE EXISTS (SELECT 1 FROM records WHERE id = {mark}) ON CONFLICT DO NOTHING"
+    )

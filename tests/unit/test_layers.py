@@ -21,7 +21,8 @@ LAYERS = (
     {"text", "messages", "entry", "config", "work"},
     {"blobs"},
     {"sql", "migrations", "index", "embed", "models"},
-    {"search", "dedup", "rag", "capture", "exchange"},
+    {"search", "dedup", "capture", "exchange"},
+    {"rag"},
     {"upkeep"},
     {"store", "background"},
     {"opening"},
@@ -32,11 +33,12 @@ APART = (
     {"sql", "index", "embed", "models"},
     {"search", "capture", "exchange"},
     {"search", "dedup", "capture", "exchange"},
+    {"rag", "capture", "exchange", "upkeep"},
 )
 HEAVY = (
     "torch", "transformers", "sentence_transformers", "onnxruntime", "tokenizers", "sqlalchemy", "alembic",
     "qdrant_edge", "qdrant_client", "numpy", "httpx", "semantic_text_splitter", "pyarrow", "onnx", "rensa", "scipy",
-    "imagehash", "soundfile", "matplotlib",
+    "imagehash", "soundfile", "matplotlib", "openai", "pypdf", "docx", "inscriptis", "lxml",
 )  # fmt: skip
 
 
@@ -122,8 +124,15 @@ def test_only_one_file_imports_each_engine() -> None:
         "qdrant_edge": {"bm25.py", "edge.py", "shard.py"},
         "qdrant_client": {"server.py"},
         "onnxruntime": {"onnx.py", "export.py"},
-        "sentence_transformers": {"sentence_transformers.py"},
-        "torch": {"export.py", "sentence_transformers.py"},
+        "sentence_transformers": {"sentence_transformers.py", "rerank.py"},
+        "torch": {"export.py", "sentence_transformers.py", "huggingface.py", "rerank.py"},
+        "transformers": {"huggingface.py"},
+        "openai": {"openai.py"},
+        "pypdf": {"pdf.py"},
+        "docx": {"docx.py"},
+        "inscriptis": {"html.py"},
+        "lxml": {"html.py"},
+        "markdown_it": {"markdown.py"},
         "alembic": {"upgrade.py", "env.py", *(path.name for path in (MIGRATIONS / "versions").glob("0*.py"))},
         "pyarrow": {"parquet.py"},
         "rensa": {"near.py"},

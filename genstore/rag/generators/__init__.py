@@ -1,0 +1,1 @@
+"""What writes an answer: the protocol, and a file for each kind of generator."""

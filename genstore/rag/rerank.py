@@ -1,0 +1,31 @@
+"""A cross-encoder reads question and passage together: slower than any search, better at telling close ones apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from genstore.errors import GeneratorError
+from genstore.rag.retrieve import Rerank
+
+
+@lru_cache(maxsize=1)
+def cross_encoder(name: str) -> Rerank:
+    """What scores passages with the sentence-transformers cross-encoder of this name or folder; kept for the next.
+
+    Raises GeneratorError when it cannot be loaded.
+    """
+    from sentence_transformers import CrossEncoder
+
+    try:
+        model = CrossEncoder(name)
+    except (OSError, ValueError) as error:
+        raise GeneratorError(f"the cross-encoder {name!r} cannot be loaded: {error}") from error
+
+    def rerank(question: str, texts: Sequence[str]) -> list[float]:
+        import torch
+
+        scores = model.predict([(question, text) for text in texts], activation_fn=torch.nn.Sigmoid())
+        return [float(score) for score in scores]
+
+    return rerank

@@ -1,0 +1,142 @@
+"""Documents: files become records; a changed file takes the place of its earlier version, which stays in SQL."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from genstore import Store
+from genstore.errors import InvalidInput, NotFound
+from tests.conftest import OpenStore
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "docs"
+    (made / "deep").mkdir(parents=True)
+    (made / ".git").mkdir()
+    (made / "whales.md").write_text("# Whales\n\nThey swim in the sea.\n")
+    (made / "deep" / "eagles.txt").write_text("Eagles nest on cliffs.")
+    (made / ".git" / "config").write_text("hidden")
+    (made / "logo.png").write_bytes(b"\x89PNG\0")
+    (made / "empty.txt").touch()
+    return made
+
+
+def found(store: Store, text: str) -> list[str]:
+    return [hit.record.id for hit in store.search(text, mode="lexical")]
+
+
+def test_a_folder_is_added_bad_files_are_reported_and_hidden_and_binary_ones_passed_over(
+    store: Store, folder: Path
+) -> None:
+    steps: list[tuple[int, int]] = []
+    report = store.add(folder, tags=["docs"], progress=lambda done, left: steps.append((done, left)))
+    assert (report.added, report.ignored, report.failed) == (2, 1, 1)
+    assert report.errors == [((folder / "empty.txt").as_posix(), "it is empty")]
+    assert steps[0] == (0, 4)
+    assert steps[-1] == (4, 0)
+    whales = store.get(found(store, "sea")[0])
+    assert (whales.kind, whales.name, whales.tags) == ("document", (folder / "whales.md").as_posix(), ("docs",))
+    assert (whales.metadata["title"], whales.metadata["size_bytes"]) == ("Whales", 32)
+
+
+def test_a_pattern_and_a_named_file(store: Store, folder: Path) -> None:
+    assert store.add(f"{folder}/**/*.txt").added == 1
+    assert store.add(folder / "logo.png").errors[0][1].startswith("it is image/png")
+    for absent in (folder / "absent.md", f"{folder}/*.absent"):
+        with pytest.raises(NotFound, match="absent"):
+            store.add(absent)
+
+
+def test_a_file_that_did_not_change_is_not_stored_again(store: Store, folder: Path) -> None:
+    first = store.add(folder / "whales.md")
+    again = store.add(folder / "whales.md")
+    assert (again.unchanged, again.records) == (1, first.records)
+    assert store.count() == 1
+
+
+def test_a_changed_file_replaces_its_passages_and_keeps_the_old_version(open_store: OpenStore, folder: Path) -> None:
+    store = open_store(auto_index=False)
+    old = store.add(folder / "whales.md").records[0]
+    assert found(store, "sea") == [old]
+    (folder / "whales.md").write_text("# Whales\n\nThey swim in every ocean.\n")
+    report = store.add(folder / "whales.md")
+    new = report.records[0]
+    assert (report.changed, found(store, "sea"), found(store, "ocean")) == (1, [], [new])
+    assert "in the sea" in store.get(old).output_text
+    assert [(edge.source_id, edge.role, edge.target_id) for edge in store.relations(new)] == [(new, "edit_of", old)]
+    store.flush()
+    assert store.verify().differences == []
+    store.reindex()
+    assert (found(store, "sea"), found(store, "ocean")) == ([], [new])
+    assert store.verify().differences == []
+
+
+def test_deleting_the_newest_version_brings_back_the_one_before(store: Store) -> None:
+    versions = [store.add(text=f"They swim in the {place}.", name="whales.md").records[0] for place in ("sea", "ocean")]
+    store.delete(versions[1])
+    assert found(store, "sea") == [versions[0]]
+    store.flush()
+    assert store.verify().differences == []
+
+
+def test_a_file_that_changes_back_is_a_version_of_its_own(store: Store) -> None:
+    for place in ("sea", "ocean", "sea"):
+        store.add(text=f"They swim in the {place}.", name="whales.md")
+    assert store.count("kind:document") == 3
+    assert len(found(store, "sea")) == 1
+    assert found(store, "ocean") == []
+
+
+def test_an_edited_generation_is_still_found(store: Store) -> None:
+    draft, final = store.log(output="They swim in the sea."), store.log(output="They swim in the ocean.")
+    store.relate(final.id, "edit_of", draft.id)
+    assert found(store, "sea") == [draft.id]
+    store.flush()
+    assert store.verify().differences == []
+
+
+def test_two_documents_of_one_text_stay_two(store: Store) -> None:
+    for name in ("a.md", "b.md"):
+        assert store.add(text="Narwhals dive.", name=name).added == 1
+    assert store.add(text="Narwhals dive.", name="a.md").unchanged == 1
+    assert len(found(store, "narwhals")) == 2
+
+
+def test_standard_input_is_read_under_a_name(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"# Piped\n\nText.")))
+    record = store.get(store.add("-", name="notes.md").records[0])
+    assert (record.name, record.metadata["title"]) == ("notes.md", "Piped")
+
+
+def test_what_cannot_be_added_is_named(store: Store, folder: Path) -> None:
+    for arguments, says in (
+        ({}, "nothing to add"),
+        ({"text": "x"}, "a text needs a name="),
+        ({"text": "x", "name": "a.md", "colour": "red"}, "unknown field 'colour'"),
+        ({"text": "", "name": "a.md"}, "it is empty"),
+    ):
+        with pytest.raises(InvalidInput, match=says):
+            store.add(**arguments)
+    with pytest.raises(InvalidInput, match="name is 'x' for 4 files"):
+        store.add(folder, name="x")
+    assert store.count() == 0
+
+
+def test_versions_and_their_places_survive_export_and_import(store: Store, tmp_path: Path) -> None:
+    import genstore
+
+    for place in ("sea", "ocean"):
+        store.add(text=f"# Whales\n\nThey swim in the {place}.", name="whales.md")
+    store.export(tmp_path / "all.jsonl")
+    with genstore.open(tmp_path / "other.store", auto_index=False) as other:
+        assert other.import_(tmp_path / "all.jsonl").relations == 1
+        assert found(other, "sea") == []
+        assert [hit.record.output[0].attributes for hit in other.search("ocean")] == [{"headings": [[0, 1, "Whales"]]}]
+        assert other.add(text="# Whales\n\nThey swim in the ocean.", name="whales.md").unchanged == 1
+        other.flush()
+        assert other.verify().differences == []
