@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from genstore.capture.handover import Handover, HandoverQueue
+from genstore.dedup.policy import Policy
+from genstore.dedup.rule import as_rule
 from genstore.entry import build_record
-from genstore.store import Store
+from genstore.sql.write import Unprepared
+from genstore.store import Store, checked_policy
 
 if TYPE_CHECKING:
     from genstore.dedup.rule import Level, Rule
@@ -39,7 +42,8 @@ class BackgroundStore(Store):
     ) -> Handover:
         """Hand a generation over; its id is known at once, its outcome from result()."""
         self._check_open()
-        self._policy(self.settings.project, on_duplicate, dedup)  # what is wrong with it is said here and now
+        if on_duplicate is not None or dedup is not None:  # what is wrong with it is said here and now
+            Policy(checked_policy(on_duplicate or "link"), None if dedup is None else as_rule(dedup))
         duplicates = {"on_duplicate": on_duplicate, "dedup": dedup}
         return self._queue.put({"prompt": prompt, "output": output, **duplicates, **fields})
 
@@ -80,5 +84,15 @@ class BackgroundStore(Store):
             return
         errors = self._writer.write_each([entry for _, entry in entries])
         for (handover, entry), failure in zip(entries, errors, strict=True):
+            if isinstance(failure, Unprepared):
+                failure = self._prepared(entry)
             handover.settle(entry.held_by if failure is None else "", failure)
         self._index_soon()
+
+    def _prepared(self, entry: Entry) -> BaseException | None:
+        """Write what needs something done first; what kept it from being written."""
+        try:
+            self._write_prepared(entry)
+        except Exception as error:
+            return error
+        return None

@@ -285,10 +285,15 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class DuplicateCluster:
-    """A record and its duplicates, each verified against it. representative: the best scored, then the oldest."""
+    """A record and its duplicates, each verified against it. representative: the best scored, then the oldest.
+
+    level and on: what they were compared by.
+    """
 
     representative: str
     duplicates: tuple[Duplicate, ...]
+    level: str = ""
+    on: str = ""
 
     def __len__(self) -> int:
         return 1 + len(self.duplicates)

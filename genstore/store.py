@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -20,6 +20,7 @@ from genstore.dedup.rule import Level, On, Rule, as_rule
 from genstore.entry import LOG_FIELDS, build_record, build_score, checked_mapping, checked_tags
 from genstore.errors import GenstoreError, IndexBusy, IndexUnavailable, InvalidInput, NotFound, StoreError
 from genstore.filters import EVERYTHING, All, Compare, Filter, Where, as_filter
+from genstore.identity import new_id
 from genstore.messages import Content
 from genstore.records import ROLES, Answer, DuplicateCluster, Hit, Page, Record, Relation, Score, SearchResult
 from genstore.search.catchup import CatchUp, drain_all
@@ -30,7 +31,7 @@ from genstore.sql.engine import Database
 from genstore.sql.outbox import words_pending
 from genstore.sql.rows import RecordRows, record_rows
 from genstore.sql.where import where as sql_where
-from genstore.sql.write import POLICIES, Entry, Found, OnDuplicate, Writer
+from genstore.sql.write import POLICIES, Entry, Found, OnDuplicate, Unprepared, Writer
 
 if TYPE_CHECKING:
     import os
@@ -67,6 +68,8 @@ _DENSE_SOON_BATCH = 4
 _LONGEST_PAGE = 10_000
 # Between two looks at work that other processes have in hand.
 _OTHERS_S = 0.05
+# A level's sketches are made in one go; only a `redo` in another process asks for another.
+_PREPARED_AT_MOST = 3
 
 
 class Store:
@@ -126,10 +129,9 @@ class Store:
         self._check_open()
         record = build_record(prompt, output, **{"project": self.settings.project, **fields})
         entry = self.entry(record, on_duplicate, dedup)
-        self._writer.write([entry])
-        self._index_soon()
+        self.write_entries([entry])
         if not entry.stored:
-            return self.get(str(entry.original_id))
+            return self._by_id(entry.held_by)
         return replace(record, duplicate_of=entry.original_id) if entry.original_id else record
 
     def log_many(
@@ -141,13 +143,11 @@ class Store:
     ) -> list[str]:
         """Store many, in batches as they come; returns for each the id of the record that holds its content.
 
-        items: mappings of log's arguments, or records. What was committed before an error stays. In meaning each is
-        compared with those before it, so dedup="semantic" writes them one by one.
+        items: mappings of log's arguments, or records. What was committed before an error stays.
         """
         self._check_open()
         ids: list[str] = []
-        size = 1 if self._policy(self.settings.project, on_duplicate, dedup).is_semantic else _BATCH
-        for batch in _batches(items, size):
+        for batch in _batches(items, _BATCH):
             ids += self.write_entries([self.entry(self._as_record(item), on_duplicate, dedup) for item in batch])
         return ids
 
@@ -155,22 +155,37 @@ class Store:
         self, record: Record, on_duplicate: OnDuplicate | None = None, dedup: Rule | Level | None = None
     ) -> Entry:
         """A record prepared for `write_entries`, with what is to happen when it is a duplicate."""
-        self._check_open()
-        policy = self._policy(record.project, on_duplicate, dedup)
-        if policy.rule is not None:
-            self._gate.make_ready(policy.rule)
-        rows = record_rows(record)
-        foreseen = self._foreseen(rows, policy.rule) if policy.is_semantic and policy.rule else None
         if on_duplicate is None and dedup is None:
-            return Entry(rows, None, foreseen=foreseen)
-        return Entry(rows, policy.on_duplicate, policy.rule, foreseen)
+            return Entry(record_rows(record), None)
+        policy = Policy(checked_policy(on_duplicate or "link"), None if dedup is None else as_rule(dedup))
+        return Entry(record_rows(record), policy.on_duplicate, policy.rule)
 
     def write_entries(self, entries: Sequence[Entry]) -> list[str]:
-        """Commit prepared entries in one transaction; the id that holds each one's content."""
+        """Commit prepared entries in one transaction; the id that holds each one's content.
+
+        Entries whose originals have to be looked for first, in meaning, are committed one by one.
+        """
+        self._check_open()
         if entries:
-            self._writer.write(entries)
+            try:
+                self._writer.write(entries)
+            except Unprepared:
+                for entry in entries:
+                    self._write_prepared(entry)
             self._index_soon()
         return [entry.held_by for entry in entries]
+
+    def _write_prepared(self, entry: Entry) -> None:
+        """Do what the entry's rule needs before its transaction, then commit it."""
+        for _ in range(_PREPARED_AT_MOST):
+            if entry.rule is not None and entry.rule.level == "semantic":
+                entry.foreseen, entry.was_foreseen = self._foreseen(entry.rows, entry.rule), True
+            elif entry.rule is not None:
+                self._gate.make_ready(entry.rule)
+            with suppress(Unprepared):
+                self._writer.write([entry])
+                return
+        raise StoreError("the sketches are being made anew by another process; log it again in a while")
 
     @overload
     def record(self, function: Callable[P, R]) -> Callable[P, R]: ...
@@ -181,8 +196,11 @@ class Store:
         from genstore.capture.decorator import recorded
 
         def log(**entry: Any) -> None:
+            before = new_id()
             try:
-                self.log(**entry)
+                held_by = self.log(**entry).id
+                if held_by < before:
+                    _log.info("a call of %s was not stored: record %s holds the same", entry.get("name"), held_by)
             except GenstoreError as error:
                 # The call itself went well: what it returned must reach its caller.
                 _log.error("a call of %s was not recorded: %s", entry.get("name"), error)
@@ -334,39 +352,37 @@ class Store:
         where: Where = None,
         *,
         on: On = "output",
+        prefer: str | None = None,
+        without: Container[str] = (),
         progress: Progress | None = None,
     ) -> Sequence[DuplicateCluster]:
         """Clusters of records that say the same, largest first; see genstore.DedupRule for what that means.
 
-        progress is called with (done, left) while bodies are sketched (left unknown: 0) or neighbours asked for.
+        prefer: the score that makes a record represent its cluster; the mean of all by default. without: ids of records
+        to leave out. progress is called with (done, left): bodies sketched (left unknown: 0) or neighbours asked for.
         """
-        from genstore.dedup.duplicates import semantic_duplicates, sketched_duplicates
+        from genstore.dedup.duplicates import Asked, semantic_duplicates, sketched_duplicates
 
         self._check_open()
         rule = level if isinstance(level, Rule) else Rule(level, on, threshold)
         condition = self._condition(where)
-        scope = sql_where(condition)
+        asked = Asked(rule, sql_where(condition), condition, prefer, without)
         if rule.level != "semantic":
-            return sketched_duplicates(self.database, self.bodies, self._gate, rule, scope, progress)
-        space = self._projections.active()
-        return semantic_duplicates(self.database, self.bodies, space, rule, scope, condition, progress)
+            return sketched_duplicates(self.database, self.bodies, self._gate, asked, progress)
+        return semantic_duplicates(self.database, self.bodies, self._projections.active(), asked, progress)
 
     def deduplicate(
         self,
         clusters: Sequence[DuplicateCluster],
         action: Action,
-        rule: Rule | Level = "near",
         *,
         progress: Progress | None = None,
     ) -> Receipt:
-        """Act on clusters that `duplicates` found: link, delete or merge; what that came to.
-
-        rule: what they were found by, noted with links. Each cluster is one transaction.
-        """
+        """Act on clusters that `duplicates` found: link, delete or merge; what that came to. One transaction each."""
         from genstore.dedup.apply import apply, checked_action
 
         self._check_open()
-        receipt = apply(self.database, clusters, checked_action(action), as_rule(rule), progress)
+        receipt = apply(self.database, clusters, checked_action(action), self.settings.project, progress)
         if self.bodies.blobs is not None:
             sweep(self.database, self.bodies.blobs)
         self._index_soon()
@@ -500,6 +516,7 @@ class Store:
         format: Format | None = None,
         dedup: Rule | Level | None = None,
         against: Any = None,
+        against_rule: Rule | Level | None = None,
         mapping: Any = None,
         on_dropped: Callable[[Dropped], None] | None = None,
         **options: Any,
@@ -507,7 +524,7 @@ class Store:
         """Write records to JSONL or Parquet; how many were written.
 
         dedup: leave out what duplicates a record that is written. against: a file of held-out records, leave out what
-        duplicates one of them (by dedup, near if that is None); its fields are recognised or given as mapping=.
+        duplicates one of them, by dedup, else against_rule, else near; mapping: of its fields, recognised when None.
         on_dropped: called with each record that was left out and why.
         """
         from genstore.exchange.export import checked_target, export_file
@@ -515,7 +532,7 @@ class Store:
         checked_target(target, format, options.get("overwrite", False))  # before what may take minutes
         keep = None
         if dedup is not None or against is not None:
-            keep = self._sieve(dedup, against, mapping, where, on_dropped or (lambda dropped: None))
+            keep = self._sieve(dedup, against, against_rule, mapping, where, on_dropped or (lambda dropped: None))
         return export_file(self, target, where=where, format=format, keep=keep, **options)
 
     def close(self) -> None:
@@ -546,6 +563,7 @@ class Store:
         self,
         dedup: Rule | Level | None,
         against: Any,
+        against_rule: Rule | Level | None,
         mapping: Any,
         where: Where,
         on_dropped: Callable[[Dropped], None],
@@ -553,23 +571,30 @@ class Store:
         from genstore.dedup.sieve import Sieve
         from genstore.exchange.held_out import records_of
 
-        rule = as_rule(dedup or "near")
-        clusters = self.duplicates(rule, where=where) if dedup is not None else ()
-        sieve = Sieve(clusters, on_dropped)
+        rule = as_rule(dedup or against_rule or "near")
+        sieve = Sieve(on_dropped)
         if against is not None:
             sieve.hold_out(records_of(against, mapping, self.settings.project), rule, self._gate.methods(rule))
+        if dedup is not None:
+            # What leaks is left out first: a copy may stay when the record it copies does not.
+            leaks = {record.id for record in self.iterate(where) if sieve.is_held_out(record)}
+            sieve.leave_out(self.duplicates(rule, where=where, without=leaks))
         return sieve.keep
 
-    def _policy(self, project: str, on_duplicate: OnDuplicate | None, dedup: Rule | Level | None) -> Policy:
-        if on_duplicate is None and dedup is None:
-            return self._gate.policy(project)
-        return Policy(checked_policy(on_duplicate or "link"), None if dedup is None else as_rule(dedup))
+    def _by_id(self, record_id: str) -> Record:
+        """The record of whatever project."""
+        with self.database.read() as connection:
+            found = read.load(connection, self.bodies, [record_id], strict=True)
+        if record_id not in found:
+            raise NotFound(f"record {record_id}, which held the same content, was deleted meanwhile; log it again")
+        return found[record_id]
 
     def _foreseen(self, rows: RecordRows, rule: Rule) -> Found | None:
         from genstore.dedup.foresee import foresee
 
         projection = self._projections.active()
-        self._catch_up_briefly(projection, dense=True)
+        # Not what a background store hands over first: it is its queue's thread that asks.
+        Store._catch_up_briefly(self, projection, dense=True)
         return foresee(self.database, self.bodies, projection, rows, rule)
 
     def _annotate(self, change: Callable[[Any, str], R], record_id: str) -> R:

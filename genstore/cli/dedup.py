@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,14 +15,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from genstore.cli.session import bars, out, print_json
+from genstore.cli.session import bars, err, out, print_json
 
 if TYPE_CHECKING:
     from genstore.dedup.apply import Receipt
     from genstore.dedup.calibrate import Calibration, Pair
     from genstore.dedup.policy import Policy
     from genstore.dedup.rule import Rule
-    from genstore.records import Duplicate, DuplicateCluster, Record
+    from genstore.records import Duplicate, DuplicateCluster
     from genstore.store import Store
 
 Level = Annotated[str, typer.Option(help="exact (same text), near (shared wording) or semantic (same meaning)")]
@@ -47,6 +48,9 @@ def dedup(
     threshold: Threshold = None,
     ignore_case: IgnoreCase = False,
     where: Annotated[str | None, typer.Option("--where", "-w", help="Only among what satisfies this filter.")] = None,
+    prefer: Annotated[
+        str | None, typer.Option(help="The score that makes a record represent its cluster; the mean of all otherwise.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="Clusters to show; all are acted on.")] = 10,
     apply: Annotated[
         str | None, typer.Option(help="link, delete or merge the duplicates into their representative")
@@ -63,7 +67,7 @@ def dedup(
     rule = Rule(level, on, threshold, ignore_case)  # type: ignore[arg-type]
     action = None if apply is None else checked_action(apply)  # type: ignore[arg-type]
     with context.obj.open(create=False) as store:
-        clusters = _found(store, rule, where)
+        clusters = _found(store, rule, where, prefer)
         cost = cost_of(store.database, clusters)
         if not as_json:
             _print_clusters(store, clusters[:limit])
@@ -71,17 +75,23 @@ def dedup(
         receipt = None
         if action is not None and clusters:
             if not yes:
-                _ask(action, clusters)
+                _ask(action, clusters, quiet=as_json)
             with bars() as progress:
                 task = progress.add_task(action, total=len(clusters))
                 receipt = store.deduplicate(
-                    clusters, action, rule, progress=lambda done, left: progress.update(task, completed=done)
+                    clusters, action, progress=lambda done, left: progress.update(task, completed=done)
                 )
             store.flush_words()
+        _, pending = store.pending() if rule.level == "semantic" else (0, 0)
     if as_json:
-        print_json(_as_json(rule, clusters, cost, receipt))
-    elif receipt is not None:
+        print_json({**_as_json(rule, clusters, cost, receipt), "pending_dense": pending})
+        return
+    if receipt is not None:
         out.print(_receipt(receipt))
+    if pending:
+        err.print(
+            f"[yellow]{pending:,} records are not embedded yet and were not compared:[/] genstore reindex --pending"
+        )
 
 
 @group.command()
@@ -100,11 +110,16 @@ def policy(
 ) -> None:
     """Say what the project does with duplicates that arrive."""
     from genstore.dedup.rule import Rule
+    from genstore.errors import InvalidInput
 
     with context.obj.open(create=on_duplicate is not None) as store:
         if on_duplicate is None:
+            if level is not None:
+                raise InvalidInput(f"say what to do with {level} duplicates: keep, skip or link")
             found = store.policy()
         else:
+            if level is None and (threshold is not None or ignore_case or on != "output"):
+                raise InvalidInput("--on, --threshold and --ignore-case are of a --level; name one")
             rule = None if level is None else Rule(level, on, threshold, ignore_case)  # type: ignore[arg-type]
             found = store.set_policy(on_duplicate, rule)
         project = store.settings.project
@@ -192,27 +207,27 @@ def _chosen(found: Calibration, level: str) -> str:
         return f"no threshold reaches a precision of {found.wanted:g} on these {found.pairs:,} pairs"
     point = found.chosen
     return (
-        f"--level {level} --threshold {point.threshold:.3f}: precision {point.precision:.3f} "
+        f"--level {level} --threshold {math.ceil(1e4 * point.threshold) / 1e4:g}: precision {point.precision:.3f} "
         f"(wanted {found.wanted:g}), recall {point.recall:.3f} "
         f"on {found.pairs:,} pairs, {found.duplicates:,} of them duplicates"
     )
 
 
-def _found(store: Store, rule: Rule, where: str | None) -> list[DuplicateCluster]:
+def _found(store: Store, rule: Rule, where: str | None, prefer: str | None) -> list[DuplicateCluster]:
     with bars() as progress:
         task = progress.add_task("comparing", total=None)
 
         def tell(done: int, left: int) -> None:
             progress.update(task, completed=done, total=done + left if left else None)
 
-        return list(store.duplicates(rule, where=where, progress=tell))
+        return list(store.duplicates(rule, where=where, prefer=prefer, progress=tell))
 
 
 def _print_clusters(store: Store, clusters: list[DuplicateCluster]) -> None:
     for number, cluster in enumerate(clusters, 1):
         shown = cluster.duplicates[:_SHOWN_DUPLICATES]
-        lines = [_record_line(f"{number:>3} ", store.get(cluster.representative), f"{len(cluster):,} records")]
-        lines += [_duplicate_line(store.get(duplicate.record_id), duplicate) for duplicate in shown]
+        lines = [_record_line(store, f"{number:>3} ", cluster.representative, f"{len(cluster):,} records")]
+        lines += [_duplicate_line(store, duplicate) for duplicate in shown]
         if len(cluster.duplicates) > len(shown):
             lines.append(Text(f"      and {len(cluster.duplicates) - len(shown):,} more", style="dim"))
         for line in lines:
@@ -220,21 +235,28 @@ def _print_clusters(store: Store, clusters: list[DuplicateCluster]) -> None:
         out.print()
 
 
-def _record_line(head: str, record: Record, note: str) -> Text:
+def _record_line(store: Store, head: str, record_id: str, note: str) -> Text:
     from genstore.cli.show import clean, one_line
+    from genstore.errors import GenstoreError
 
-    return Text.assemble(
-        (head, "bold"), (note, "bold green"), "  ", (clean(record.model or record.name or record.kind), "cyan"), "  ",
-        (record.id, "dim"), "  ", one_line(record.output_text or record.prompt_text, 100),
-    )  # fmt: skip
+    line = Text.assemble((head, "bold"), (note, "bold green"), "  ")
+    try:
+        record = store.get(record_id)
+    except GenstoreError as error:  # deleted meanwhile, or a body of it is gone
+        return line.append(f"{record_id}  {error}", "dim")
+    maker = clean(record.model or record.name or record.kind)
+    text = one_line(record.output_text or record.prompt_text, 100)
+    return line.append_text(Text.assemble((maker, "cyan"), "  ", (record.id, "dim"), "  ", text))
 
 
-def _duplicate_line(record: Record, duplicate: Duplicate) -> Text:
-    return _record_line("    = ", record, f"{duplicate.score:.2f} {_evidence(duplicate.evidence)}")
+def _duplicate_line(store: Store, duplicate: Duplicate) -> Text:
+    return _record_line(store, "    = ", duplicate.record_id, f"{duplicate.score:.2f} {_evidence(duplicate.evidence)}")
 
 
 def _evidence(evidence: Any) -> str:
     """What makes a pair one, in a few words."""
+    if "parts" in evidence:
+        return " + ".join(map(_evidence, evidence["parts"]))
     if evidence.get("identical"):
         return "identical"
     if "shared" in evidence:
@@ -273,11 +295,11 @@ def _receipt(receipt: Receipt) -> str:
     return line + (f"; {receipt.skipped:,} were gone already" if receipt.skipped else "")
 
 
-def _ask(action: str, clusters: list[DuplicateCluster]) -> None:
+def _ask(action: str, clusters: list[DuplicateCluster], quiet: bool) -> None:
     from genstore.errors import InvalidInput
 
     count = sum(len(cluster.duplicates) for cluster in clusters)
-    if not sys.stdin.isatty():
+    if quiet or not sys.stdin.isatty():
         raise InvalidInput(f"{count:,} records would be touched by {action}; pass --yes to go on")
     typer.confirm(f"{action} {count:,} duplicates into {len(clusters):,} representatives?", abort=True, err=True)
 

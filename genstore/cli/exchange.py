@@ -48,7 +48,12 @@ def import_(
     metadata: Annotated[list[str] | None, typer.Option(help="A field to keep as metadata, nested ones too.")] = None,
     only: Annotated[bool, typer.Option("--only", help="Leave out the fields that are not named here.")] = False,
     format: Annotated[str | None, typer.Option(help="jsonl or parquet; by the file's name otherwise")] = None,
-    on_duplicate: Annotated[str, typer.Option(help="skip, keep or link what the store holds already")] = "skip",
+    on_duplicate: Annotated[
+        str | None,
+        typer.Option(
+            help="skip, keep or link what the store holds already; by default the project's policy, else skip"
+        ),
+    ] = None,
     dedup: Annotated[
         str | None, typer.Option(help="What a duplicate is: exact, near, semantic; by default the very same record.")
     ] = None,
@@ -137,15 +142,18 @@ def export(
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="The held-out file's field with the prompt.")] = None,
     output: Annotated[str | None, typer.Option(help="The held-out file's field with the output.")] = None,
-    on: Annotated[str, typer.Option(help="What --dedup compares: output, prompt or both.")] = "output",
+    on: Annotated[str, typer.Option(help="What --dedup and --against compare.")] = "output",
     report: Annotated[Path | None, typer.Option(help="Write what was left out, and why, as JSON lines.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Say what was written as JSON.")] = False,
 ) -> None:
     """Export records with scores, tags and relations; `import` brings them back unchanged."""
     from genstore.dedup.rule import Rule
+    from genstore.exchange.jsonl import refuse_existing
 
     dropped: list[Dropped] = []
-    rule = Rule(dedup, on) if dedup else None  # type: ignore[arg-type]
+    rule = Rule(dedup or "near", on) if dedup or against else None  # type: ignore[arg-type]
+    if report is not None and not overwrite:
+        refuse_existing(report)
     with context.obj.open(create=False) as store, bars() as progress:
         task = progress.add_task("exporting", total=store.count(where))
         count = store.export(
@@ -153,8 +161,9 @@ def export(
             where=where,
             format=format,
             overwrite=overwrite,
-            dedup=rule,
+            dedup=rule if dedup else None,
             against=against,
+            against_rule=rule,
             mapping={"prompt": prompt, "output": output} if prompt or output else None,
             on_dropped=dropped.append,
             progress=lambda done, left: progress.update(task, completed=done, total=done + left),
@@ -169,7 +178,7 @@ def export(
         return
     said = sys.stderr if file == "-" else sys.stdout
     print(f"{count:,} records written to {file}", file=said)
-    if rule is not None or against is not None:
+    if rule is not None:
         copies, leaks = reasons["duplicate"], reasons["held_out"]
         print(f"left out: {copies:,} duplicates, {leaks:,} that duplicate a held-out row", file=said)
 

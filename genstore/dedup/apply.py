@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
-from genstore.dedup.rule import Rule
 from genstore.errors import InvalidInput
 from genstore.records import Duplicate, DuplicateCluster, Relation
 from genstore.sql import tables
 from genstore.sql.annotate import enqueue, relate
-from genstore.sql.delete import Removal, delete_record
+from genstore.sql.delete import delete_record
 from genstore.sql.engine import Database
 from genstore.sql.read import chunked
 from genstore.work import Progress
@@ -58,17 +57,17 @@ def apply(
     database: Database,
     clusters: Sequence[DuplicateCluster],
     action: Action,
-    rule: Rule,
+    project: str,
     progress: Progress | None = None,
 ) -> Receipt:
     """Do it to every cluster, each in a transaction of its own: cut short, what was done stays done.
 
     link: relate the duplicates to their representative. delete: delete them. merge: give their scores, tags and
-    relations to the representative, then delete them.
+    relations to the representative, then delete them. Only records of the project are touched.
     """
     receipt = Receipt(action)
     for number, cluster in enumerate(clusters, 1):
-        receipt += database.transact(lambda connection, cluster=cluster: _one(connection, cluster, action, rule))  # type: ignore[misc]
+        receipt += database.transact(lambda connection, cluster=cluster: _one(connection, cluster, action, project))  # type: ignore[misc]
         if progress is not None:
             progress(number, len(clusters) - number)
     return receipt
@@ -84,9 +83,9 @@ def cost_of(database: Database, clusters: Sequence[DuplicateCluster]) -> Receipt
     return receipt
 
 
-def _one(connection: Connection, cluster: DuplicateCluster, action: Action, rule: Rule) -> Receipt:
+def _one(connection: Connection, cluster: DuplicateCluster, action: Action, project: str) -> Receipt:
     ids = [cluster.representative, *(duplicate.record_id for duplicate in cluster.duplicates)]
-    there = _held(connection, ids)
+    there = _held(connection, ids, project)
     if cluster.representative not in there:
         return Receipt(action, skipped=len(cluster.duplicates))
     present = [duplicate for duplicate in cluster.duplicates if duplicate.record_id in there]
@@ -94,16 +93,16 @@ def _one(connection: Connection, cluster: DuplicateCluster, action: Action, rule
     for chunk in chunked([duplicate.record_id for duplicate in present]):
         receipt += _spent(connection, action, chunk)
     for duplicate in present:
-        receipt += _ACTIONS[action](connection, cluster.representative, duplicate, rule)
+        receipt += _ACTIONS[action](connection, cluster, duplicate)
     return receipt
 
 
-def _held(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Those of the records that exist, kept as they are until the transaction ends."""
+def _held(connection: Connection, ids: Sequence[str], project: str) -> set[str]:
+    """Those of the records that exist in the project, kept as they are until the transaction ends."""
     found: set[str] = set()
     for chunk in chunked(sorted(ids)):
-        query = select(_records.c.id).where(_records.c.id.in_(chunk)).order_by(_records.c.id).with_for_update()
-        found |= set(connection.execute(query).scalars())
+        query = select(_records.c.id).where(_records.c.id.in_(chunk), _records.c.project == project)
+        found |= set(connection.execute(query.order_by(_records.c.id).with_for_update()).scalars())
     return found
 
 
@@ -114,18 +113,22 @@ def _spent(connection: Connection, action: str, ids: Sequence[str]) -> Receipt:
     return Receipt(action, records=len(rows), tokens=tokens, cost_usd=sum(row.cost_usd or 0.0 for row in rows))
 
 
-def _link(connection: Connection, representative: str, duplicate: Duplicate, rule: Rule) -> Receipt:
-    evidence = {"level": rule.level, "on": rule.on, "score": round(duplicate.score, 6), **duplicate.evidence}
-    relate(connection, Relation(duplicate.record_id, "duplicate_of", representative, evidence))
+def _link(connection: Connection, cluster: DuplicateCluster, duplicate: Duplicate) -> Receipt:
+    # Linked before, when another record was the best: two records are not each other's original.
+    back = (_relations.c.source_id == cluster.representative) & (_relations.c.target_id == duplicate.record_id)
+    connection.execute(delete(_relations).where(back, _relations.c.role == "duplicate_of"))
+    evidence = {"level": cluster.level, "on": cluster.on, "score": round(duplicate.score, 6), **duplicate.evidence}
+    relate(connection, Relation(duplicate.record_id, "duplicate_of", cluster.representative, evidence))
     return Receipt("link", relations=1)
 
 
-def _delete(connection: Connection, representative: str, duplicate: Duplicate, rule: Rule) -> Receipt:
-    return _removed("delete", delete_record(connection, duplicate.record_id))
+def _delete(connection: Connection, cluster: DuplicateCluster, duplicate: Duplicate) -> Receipt:
+    removal = delete_record(connection, duplicate.record_id)
+    return Receipt("delete", size_bytes=removal.size_bytes, scores=removal.scores, relations=removal.relations)
 
 
-def _merge(connection: Connection, representative: str, duplicate: Duplicate, rule: Rule) -> Receipt:
-    own = duplicate.record_id
+def _merge(connection: Connection, cluster: DuplicateCluster, duplicate: Duplicate) -> Receipt:
+    representative, own = cluster.representative, duplicate.record_id
     scores = connection.execute(
         update(_scores).where(_scores.c.record_id == own).values(record_id=representative)
     ).rowcount
@@ -180,11 +183,7 @@ def _edges_of(connection: Connection, record_id: str) -> list[_Edge]:
     return [_Edge(*row) for row in connection.execute(select(_relations).where(touching))]
 
 
-def _removed(action: Action, removal: Removal) -> Receipt:
-    return Receipt(action, size_bytes=removal.size_bytes, scores=removal.scores, relations=removal.relations)
-
-
-_ACTIONS: dict[Action, Callable[[Connection, str, Duplicate, Rule], Receipt]] = {
+_ACTIONS: dict[Action, Callable[[Connection, DuplicateCluster, Duplicate], Receipt]] = {
     "link": _link,
     "delete": _delete,
     "merge": _merge,

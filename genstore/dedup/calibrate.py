@@ -54,11 +54,12 @@ def read_pairs(path: Path) -> list[Pair]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
+            csv.field_size_limit(2**31 - 1)  # texts, not table cells
             return list(_pairs(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE), path.name))
     except OSError as error:
         raise NotFound(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path} is not UTF-8: {error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(f"{path} is not tab-separated UTF-8: {error}") from error
 
 
 def _pairs(rows: Iterator[list[str]], name: str) -> Iterator[Pair]:
@@ -99,7 +100,8 @@ def wording_scores(pairs: Sequence[Pair], method: Method) -> list[float]:
     found: list[float] = []
     for pair in pairs:
         one, other = (method.features(encode_text(text)) for text in (pair.one, pair.other))
-        found.append(0.0 if one is None or other is None else method.compare(one, other).score)
+        match = None if one is None or other is None else method.compare(one, other)
+        found.append(0.0 if match is None else match.score)
     return found
 
 

@@ -10,7 +10,7 @@ each other are in one cluster only when the third represents it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Protocol
@@ -93,17 +93,33 @@ class SketchFinder:
         return found
 
 
+class Question(Protocol):
+    """Which duplicates are looked for; see duplicates.Asked."""
+
+    @property
+    def rule(self) -> Rule: ...
+
+    @property
+    def scope(self) -> ColumnElement[bool]: ...
+
+    @property
+    def prefer(self) -> str | None: ...
+
+    @property
+    def without(self) -> Container[str]: ...
+
+
 def find_clusters(
-    connection: Connection, rule: Rule, comparer: Comparer, finder: Finder, scope: ColumnElement[bool]
+    connection: Connection, asked: Question, comparer: Comparer, finder: Finder
 ) -> list[DuplicateCluster]:
-    """Clusters of duplicates among the records that satisfy scope, largest first."""
-    groups = [group for group in _groups(connection, rule, scope, finder.members()) if comparer.comparable(group.unit)]
+    """Clusters of duplicates, largest first."""
+    groups = [group for group in _groups(connection, asked, finder.members()) if comparer.comparable(group.unit)]
     groups.sort(key=lambda group: group.holders[0])
     order: dict[str, int] = {}
     for group in groups:
         order.setdefault(group.first, len(order))
-    leaders = _led(groups, comparer, finder.neighbours(order), rule.least_score)
-    clusters = [_cluster(group) for group in leaders if len(group.holders) > 1 or group.duplicates]
+    leaders = _led(groups, comparer, finder.neighbours(order), asked.rule.least_score)
+    clusters = [_cluster(group, asked.rule) for group in leaders if len(group.holders) > 1 or group.duplicates]
     return sorted(clusters, key=lambda cluster: -len(cluster))
 
 
@@ -120,15 +136,15 @@ def body_reader(connection: Connection, bodies: Bodies) -> Callable[[str], bytes
     return read
 
 
-def _groups(connection: Connection, rule: Rule, scope: ColumnElement[bool], members: set[str]) -> list[_Group]:
+def _groups(connection: Connection, asked: Question, members: set[str]) -> list[_Group]:
     """Records by what they hold, without those that cannot have a duplicate."""
-    partnered = members | _shared_bodies(connection, rule, scope)
+    partnered = members | _shared_bodies(connection, asked)
     by_kind: dict[tuple[str, Unit], _Group] = {}
-    for _, rows in groupby(_compared_parts(connection, rule, scope), key=lambda row: row.record_id):
+    for record_id, rows in groupby(_compared_parts(connection, asked), key=lambda row: row.record_id):
         parts = list(rows)
-        if not all(part.sha256 in partnered for part in parts):
+        if record_id in asked.without or not all(part.sha256 in partnered for part in parts):
             continue
-        unit = tuple(Piece(part.sha256, part.media_type, bool(part.binary)) for part in parts)
+        unit = tuple(Piece(part.side, part.sha256, part.media_type, bool(part.binary)) for part in parts)
         first = parts[0]
         rank = (-first.mean if first.mean is not None else float("inf"), first.created_us, first.record_id)
         by_kind.setdefault((first.kind, unit), _Group(first.kind, unit)).holders.append(_Holder(rank))
@@ -137,34 +153,37 @@ def _groups(connection: Connection, rule: Rule, scope: ColumnElement[bool], memb
     return list(by_kind.values())
 
 
-def _shared_bodies(connection: Connection, rule: Rule, scope: ColumnElement[bool]) -> set[str]:
+def _shared_bodies(connection: Connection, asked: Question) -> set[str]:
     """Hashes of the bodies that several records of the scope hold."""
     query = (
         select(_parts.c.sha256)
         .join(_records, _records.c.id == _parts.c.record_id)
-        .where(scope, _parts.c.side.in_(rule.sides), _parts.c.history.is_(False))
+        .where(asked.scope, _parts.c.side.in_(asked.rule.sides), _parts.c.history.is_(False))
         .group_by(_parts.c.sha256)
         .having(func.count() > 1)
     )
     return set(connection.execute(query).scalars())
 
 
-def _compared_parts(connection: Connection, rule: Rule, scope: ColumnElement[bool]) -> Iterable[Row[Any]]:
+def _compared_parts(connection: Connection, asked: Question) -> Iterable[Row[Any]]:
     """The compared parts of every record of the scope, record by record, with what ranks the record."""
+    scored: list[ColumnElement[bool]] = [_scores.c.value.is_not(None)]
+    if asked.prefer is not None:
+        scored.append(_scores.c.name == asked.prefer)
     means = (
         select(_scores.c.record_id, func.avg(_scores.c.value).label("mean"))
-        .where(_scores.c.value.is_not(None))
+        .where(*scored)
         .group_by(_scores.c.record_id)
         .subquery()
     )
     query = (
         select(
-            _parts.c.record_id, _parts.c.sha256, _parts.c.media_type, _parts.c.binary,
+            _parts.c.record_id, _parts.c.side, _parts.c.sha256, _parts.c.media_type, _parts.c.binary,
             _records.c.kind, _records.c.created_us, means.c.mean,
         )
         .join(_records, _records.c.id == _parts.c.record_id)
         .outerjoin(means, means.c.record_id == _parts.c.record_id)
-        .where(scope, _parts.c.side.in_(rule.sides), _parts.c.history.is_(False))
+        .where(asked.scope, _parts.c.side.in_(asked.rule.sides), _parts.c.history.is_(False))
         .order_by(_parts.c.record_id, _parts.c.id)
     )  # fmt: skip
     return connection.execution_options(yield_per=5_000).execute(query)
@@ -188,7 +207,7 @@ def _led(ordered: Sequence[_Group], comparer: Comparer, neighbours: Neighbours, 
     return leaders
 
 
-def _cluster(group: _Group) -> DuplicateCluster:
+def _cluster(group: _Group, rule: Rule) -> DuplicateCluster:
     same = [Duplicate(holder.record_id, 1.0, {"identical": True}) for holder in group.holders[1:]]
     others = sorted(group.duplicates, key=lambda duplicate: -duplicate.score)
-    return DuplicateCluster(group.holders[0].record_id, (*same, *others))
+    return DuplicateCluster(group.holders[0].record_id, (*same, *others), rule.level, rule.on)

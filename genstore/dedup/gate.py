@@ -1,7 +1,7 @@
 """What happens to duplicates as records arrive: they are looked for in the transaction that would store them.
 
-Who writes asks, in that same transaction, what its project does with duplicates and which methods are live. The
-sketches of a live method are complete at every commit, because whoever writes a body writes its sketch.
+Who writes asks, in that same transaction, what its project does with duplicates and which methods are live. Whoever
+writes a body writes its sketches for the live methods; once those of what was there before are made, none is missing.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from sqlalchemy import Connection, exists, select
 
 from genstore.blobs import Bodies
 from genstore.dedup.clusters import body_reader
-from genstore.dedup.holders import BINARY, HISTORY, MEDIA_TYPE, PROJECT, SHA256, Holders
+from genstore.dedup.holders import BINARY, HISTORY, KIND, MEDIA_TYPE, PROJECT, SHA256, Holders
 from genstore.dedup.method import Method, Methods, kind_of
 from genstore.dedup.policy import ALL_POLICIES, Policy, from_row, save
 from genstore.dedup.rule import Rule
-from genstore.dedup.sketches import KnownMethod, Sketch, Sketches, known_methods, note_methods
+from genstore.dedup.sketches import KnownMethod, Sketch, Sketches, known_methods, note_complete, note_methods
 from genstore.dedup.unit import Comparer, Piece, Recent
 from genstore.errors import MissingDependency, SketchMismatch
 from genstore.sql import tables
 from genstore.sql.engine import APPLICATION_ID, Database
 from genstore.sql.rows import RecordRows
-from genstore.sql.write import Entry, Found
+from genstore.sql.write import Entry, Found, Unprepared
 
 _parts, _records = tables.parts, tables.records
 _KEEP = Policy()
@@ -44,7 +44,6 @@ class Gate:
         self.sketches = Sketches(database)
         self._policies: dict[str, Policy] = {}
         self._live: dict[str, KnownMethod] = {}  # by their kind
-        self._ready: set[Rule] = set()
         # Of the bodies seen last, so that what a look for originals computes is not computed again to be stored.
         self._features, self._keys = Recent(), Recent()
 
@@ -63,27 +62,39 @@ class Gate:
 
     def save(self, project: str, policy: Policy) -> None:
         """Make the policy the project's."""
-        with self._database.write() as connection:
-            save(connection, project, policy)
+        self._database.transact(lambda connection: save(connection, project, policy))
         self._policies[project] = policy
 
     def make_ready(self, rule: Rule) -> None:
-        """Have every body sketched, those to come as they are written; does nothing the second time.
+        """Have every body sketched, and those to come as they are written; quick when that is so already.
 
         Raises SketchMismatch when the store's sketches were made with other settings.
         """
-        whole = Rule(rule.level, "both", ignore_case=rule.ignore_case)
-        if rule.level == "semantic" or whole in self._ready:
+        if rule.level == "semantic":
             return
-        methods = self.methods(whole)
-        with self._database.write() as connection:
-            if not self._database.is_sqlite:
-                # Whoever writes has asked which methods are live; nobody may still be at it with the old answer.
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", (APPLICATION_ID, _LIVE_LOCK))
-            check_settings(known_methods(connection), methods.all)
-            note_methods(connection, methods.all, live=True)
+        methods = self.methods(Rule(rule.level, "both", ignore_case=rule.ignore_case))
+        self.refresh()
+        check_settings([method.name for method in self._live.values()], methods.all)
+        if all(self._is_ready(method) for method in methods.usable):
+            return
+        self._database.transact(lambda connection: self._go_live(connection, methods))
         self.sketches.sketch_missing(self._bodies, methods)
-        self._ready.add(whole)
+        self._database.transact(lambda connection: note_complete(connection, methods.usable))
+        self.refresh()
+
+    def _is_ready(self, method: Method) -> bool:
+        live = self._live.get(kind_of(method.name))
+        return live is not None and live.name == method.name and live.complete
+
+    def _go_live(self, connection: Connection, methods: Methods) -> None:
+        self.keep_writers_out(connection)
+        check_settings(known_methods(connection), methods.all)
+        note_methods(connection, methods.all, live=True)
+
+    def keep_writers_out(self, connection: Connection) -> None:
+        """Whoever writes has asked which methods are live: wait until nobody is still at it with the old answer."""
+        if not self._database.is_sqlite:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", (APPLICATION_ID, _LIVE_LOCK))
 
     # What the writer asks, inside its transaction
 
@@ -107,6 +118,8 @@ class Gate:
         """The stored record that the entry is a duplicate of under its rule, the most alike, then the oldest."""
         rule: Rule = entry.rule
         if rule.level == "semantic":
+            if not entry.was_foreseen:
+                raise Unprepared("its original has to be looked for in the vector index first")
             return entry.foreseen if entry.foreseen and _is_there(connection, entry.foreseen.record_id) else None
         read = body_reader(connection, self._bodies)
         comparer = Comparer(
@@ -114,7 +127,7 @@ class Gate:
         )
         cursor = connection.connection.cursor()
         return Holders(self._database, cursor, entry.rows, rule).original(
-            comparer, lambda piece: self._alike(cursor, comparer, piece)
+            comparer, lambda piece: self._alike(cursor, comparer, piece, entry)
         )
 
     def keep(self, cursor: Any, stored: Sequence[RecordRows]) -> None:
@@ -129,7 +142,7 @@ class Gate:
                 for method in () if part[HISTORY] else self._methods_of(part):
                     if (keys := self._keys.get((method.name, digest))) is not None:
                         made.append(Sketch(digest, method.name, keys))
-                    elif not self.sketches.has(cursor, digest, self._live_id(method)):
+                    elif not self.sketches.has(cursor, digest, self._live[kind_of(method.name)].id):
                         by_method.setdefault(method.name, (method, {}))[1][digest] = rows.bodies[digest]
         for name, (method, found) in by_method.items():
             # Without the extra that reads them, images and sounds are stored all the same, and sketched another day.
@@ -139,31 +152,38 @@ class Gate:
         self.sketches.keep(cursor, made)
 
     def _methods_of(self, part: Sequence[Any]) -> list[Method]:
-        """The live methods that compare the part. Raises SketchMismatch as `_live_id` does."""
+        """The live methods that compare the part. Raises SketchMismatch when they are made otherwise by now."""
         found: list[Method] = []
         for methods in map(self.methods, ALL_RULES):
             method = methods.of(part[MEDIA_TYPE], part[BINARY])
             if method is not None and kind_of(method.name) in self._live:
-                self._live_id(method)
+                check_settings([self._live[kind_of(method.name)].name], [method])
                 found.append(method)
         return found
 
     def _live_id(self, method: Method) -> int:
-        """What the method's sketches go by. Raises SketchMismatch when they are made with other settings by now."""
+        """What the method's sketches go by.
+
+        Raises SketchMismatch when they are made with other settings by now, Unprepared when some are missing.
+        """
         live = self._live.get(kind_of(method.name))
-        if live is None:
-            raise SketchMismatch(f"the sketches of {method.name!r} are being made anew; log it again in a while")
-        check_settings([live.name], [method])
+        if live is not None:
+            check_settings([live.name], [method])
+        if live is None or not live.complete:
+            raise Unprepared(f"what the store holds has to be sketched by {method.name!r} first")
         return live.id
 
-    def _alike(self, cursor: Any, comparer: Comparer, piece: Piece) -> list[str]:
+    def _alike(self, cursor: Any, comparer: Comparer, piece: Piece, entry: Entry) -> list[str]:
         """Hashes of the stored bodies that may equal a part's, itself first."""
         method, features = comparer.method(piece), comparer.features(piece)
         if method is None or features is None:
             return [piece.sha256]
         keys = method.keys([features])[0]
         self._keys.keep((method.name, piece.sha256), keys)
-        others = self.sketches.candidates(cursor, self._live_id(method), keys)
+        record, rule = entry.rows.record, entry.rule
+        others = self.sketches.candidates(
+            cursor, self._live_id(method), keys, record[PROJECT], record[KIND], rule.sides
+        )
         return list(dict.fromkeys((piece.sha256, *others)))
 
 

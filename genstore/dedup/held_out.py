@@ -39,12 +39,15 @@ class HeldOut:
             raise InvalidInput("a held-out file is compared by its wording; pass the level exact or near")
         self._rule = rule
         self._bodies: dict[str, bytes] = {}
-        self._comparer = Comparer(methods, self._bodies.get, Recent(limit=None))
+        self._features = Recent(limit_bytes=None)
+        self._comparer = Comparer(methods, self._bodies.get, self._features)
         self._rows: dict[tuple[str, object], list[_Row]] = {}
 
     def add(self, line: int, rows: RecordRows) -> None:
-        """Take a row of the file in."""
+        """Take a row of the file in. Raises InvalidInput for one that has nothing on the compared sides."""
         unit = unit_of(rows, self._rule)
+        if not unit:
+            raise InvalidInput(f"line {line} of the held-out file has no {self._rule.on}; name the field that holds it")
         self._bodies.update(rows.bodies)
         if self._comparer.comparable(unit):
             for key in self._keys(unit[0]):
@@ -55,6 +58,8 @@ class HeldOut:
         """The most alike row of the file that the record duplicates."""
         unit = unit_of(rows, self._rule)
         self._bodies.update(rows.bodies)
+        own = [(method.name, piece.sha256) for piece in unit if (method := self._comparer.method(piece)) is not None]
+        fresh = [key for key in own if key not in self._features]
         try:
             if not self._comparer.comparable(unit):
                 return None
@@ -62,6 +67,8 @@ class HeldOut:
             best = best_match(self._comparer, unit, sorted(near.items()), self._rule.least_score)
         finally:
             self._bodies.clear()
+            for key in fresh:
+                self._features.pop(key, None)
         if best is None:
             return None
         line, match = best

@@ -21,7 +21,7 @@ SIDE, MEDIA_TYPE, SHA256, BINARY, HISTORY = (
 PROJECT, KIND = RECORD_COLUMNS.index("project"), RECORD_COLUMNS.index("kind")
 
 _MOST = 100
-"""Of the records that hold one and the same body, so many of the oldest are compared as a whole."""
+"""Of the records that hold one and the same body, so many of those stored first are compared as a whole."""
 
 
 class Holders:
@@ -68,17 +68,18 @@ class Holders:
                 f"AND o.sha256 IN ({self._marks(digests)}))"
             )
             values += digests
-        self._cursor.execute(f"{statement} ORDER BY r.created_us, r.id LIMIT {_MOST}", values)
-        return list(dict.fromkeys((row[0], row[1]) for row in self._cursor.fetchall()))
+        # In the order of the index: sorting all holders of a constant answer would take longer than all the rest.
+        self._cursor.execute(f"{statement} ORDER BY p.id LIMIT {_MOST}", values)
+        return sorted({(row[0], row[1]) for row in self._cursor.fetchall()})
 
     def _stored_unit(self, record_id: str) -> Unit:
         """What of a stored record is compared."""
         self._cursor.execute(
-            f'SELECT sha256, media_type, "binary" FROM parts WHERE record_id = {self._mark} '
+            f'SELECT side, sha256, media_type, "binary" FROM parts WHERE record_id = {self._mark} '
             f"AND side IN ({self._marks(self._rule.sides)}) AND NOT history ORDER BY id",
             (record_id, *self._rule.sides),
         )
-        return tuple(Piece(digest, media_type, bool(binary)) for digest, media_type, binary in self._cursor.fetchall())
+        return tuple(Piece(side, sha, kind, bool(bits)) for side, sha, kind, bits in self._cursor.fetchall())
 
     def _marks(self, values: Sequence[object]) -> str:
         return ",".join([self._mark] * len(values))
@@ -87,7 +88,7 @@ class Holders:
 def unit_of(rows: RecordRows, rule: Rule) -> Unit:
     """What of a record that is to be written is compared."""
     return tuple(
-        Piece(part[SHA256], part[MEDIA_TYPE], bool(part[BINARY]))
+        Piece(part[SIDE], part[SHA256], part[MEDIA_TYPE], bool(part[BINARY]))
         for part in rows.parts
         if part[SIDE] in rule.sides and not part[HISTORY]
     )

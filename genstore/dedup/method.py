@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from genstore.dedup.rule import Rule
@@ -30,6 +31,10 @@ class Method(Protocol):
     """One way to compare bodies. Features are opaque to everyone else."""
 
     @property
+    def needs(self) -> str | None:
+        """The package of an extra that it cannot do without."""
+
+    @property
     def name(self) -> str:
         """What kind of keys they are, and behind a slash the parameters they were made with."""
 
@@ -39,8 +44,8 @@ class Method(Protocol):
     def keys(self, features: Sequence[Any]) -> list[list[int]]:
         """For each the keys, signed 64-bit, that its candidates share at least one of."""
 
-    def compare(self, one: Any, other: Any) -> Match:
-        """How alike two bodies' features are."""
+    def compare(self, one: Any, other: Any) -> Match | None:
+        """How alike two bodies' features are; None when they cannot be duplicates, whatever the threshold."""
 
 
 def kind_of(name: str) -> str:
@@ -50,6 +55,8 @@ def kind_of(name: str) -> str:
 
 class ExactText:
     """Texts in their normal form, NFC and single spaces: equal or not."""
+
+    needs = None
 
     def __init__(self, ignore_case: bool = False) -> None:
         self._ignore_case = ignore_case
@@ -90,6 +97,11 @@ class Methods:
     def all(self) -> tuple[Method, ...]:
         """Every method that the rule may take."""
         return (self._exact,) if self.rule.level == "exact" else (self._near, self._image, self._sound)
+
+    @property
+    def usable(self) -> tuple[Method, ...]:
+        """Those of them whose package is installed."""
+        return tuple(method for method in self.all if method.needs is None or find_spec(method.needs) is not None)
 
     @cached_property
     def _exact(self) -> Method:

@@ -26,6 +26,8 @@ _SHIFT = np.uint64(32)
 class NearText:
     """Texts by their runs of `words` words, case and punctuation aside."""
 
+    needs = None
+
     def __init__(self, words: int = WORDS_A_SHINGLE) -> None:
         self._words = words
         self.name = f"near-text/{words}-words/{BANDS}x{ROWS}"

@@ -28,6 +28,12 @@ _SIDE = 32  # what is transformed: 32 by 32; what is kept of it: 8 by 8
 _RATE_HZ = 8_000
 _WINDOW = 512  # samples, 64 ms
 _LOWEST_HZ, _HIGHEST_HZ = 60.0, 3_800.0
+_FLAT = 2.0  # grey levels of 256: below that a picture is one colour, whose hash is noise
+_FEWEST_SAMPLES = 32
+# What is larger is compared as bytes: a header of a few bytes may ask for more than there is memory.
+_MOST_PIXELS = 100_000_000
+_MOST_SAMPLES = 100_000_000
+_RATES_HZ = (1_000, 400_000)
 
 
 class _Hashed:
@@ -46,48 +52,61 @@ class _Hashed:
 
 
 class NearImage(_Hashed):
-    """Images by pHash."""
+    """Images by pHash, transparent ones on white."""
 
+    needs = "imagehash"
     name = "near-image/phash64"
 
     def features(self, body: bytes) -> int | None:
-        """The hash; None for what is no image that Pillow reads."""
+        """The hash; None for what is no image that Pillow reads, and for one without structure."""
         try:
             import imagehash
             from PIL import Image
         except ModuleNotFoundError as error:
             raise MissingDependency('comparing images needs imagehash; pip install "genstore[media]"') from error
-        # Whatever is wrong with the bytes, they are still comparable as bytes.
-        with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            return _as_int(imagehash.phash(Image.open(io.BytesIO(body))).hash)
+        # Whatever decoding an image from somewhere raises: it is still comparable as bytes.
+        with suppress(Exception):
+            image = Image.open(io.BytesIO(body))
+            if image.width * image.height > _MOST_PIXELS:
+                return None
+            colours = image.convert("RGBA")
+            grey = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours).convert("L")
+            if np.asarray(grey.resize((_SIDE, _SIDE)), np.float32).std() < _FLAT:
+                return None
+            return _as_int(imagehash.phash(grey).hash)
         return None
 
 
 class NearSound(_Hashed):
     """Sounds by the low frequencies of their spectrogram's cosine transform."""
 
+    needs = "soundfile"
     name = "near-sound/spectral64"
 
     def features(self, body: bytes) -> int | None:
-        """The hash; None for what libsndfile does not read, and for silence."""
+        """The hash; None for what libsndfile does not read, and for what is silent, very short or very long."""
         try:
             import soundfile
         except ModuleNotFoundError as error:
             raise MissingDependency('comparing sounds needs soundfile; pip install "genstore[media]"') from error
-        with suppress(soundfile.SoundFileError):
-            samples, rate_hz = soundfile.read(io.BytesIO(body), dtype="float32", always_2d=True)
-            return spectral_hash(samples.mean(axis=1), rate_hz)
+        # As for images: bytes that claim to be a sound may raise anything on the way to one.
+        with suppress(Exception), soundfile.SoundFile(io.BytesIO(body)) as sound:
+            if sound.frames * sound.channels > _MOST_SAMPLES or not _RATES_HZ[0] <= sound.samplerate <= _RATES_HZ[1]:
+                return None
+            return spectral_hash(sound.read(dtype="float32", always_2d=True).mean(axis=1), sound.samplerate)
         return None
 
 
 def spectral_hash(samples: NDArray[np.float32], rate_hz: int) -> int | None:
     """64 bits of how a sound's energy moves between frequencies over its length; None for silence.
 
-    samples: (n,), at any rate and loudness.
+    samples: (n,), at any rate and loudness; None also when they are too few, or not all finite.
     """
     from scipy.fft import dctn
     from scipy.signal import resample_poly
 
+    if len(samples) < _FEWEST_SAMPLES or not np.isfinite(samples).all():
+        return None
     if rate_hz != _RATE_HZ:
         samples = resample_poly(samples, _RATE_HZ, rate_hz)
     loudest = float(np.abs(samples).max(initial=0.0))

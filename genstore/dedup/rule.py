@@ -39,7 +39,11 @@ class Rule:
             raise InvalidInput(f"the level is {self.level!r}; it is one of {', '.join(LEVELS)}")
         if self.on not in ONS:
             raise InvalidInput(f"on is {self.on!r}; it is one of {', '.join(ONS)}")
+        if self.ignore_case and self.level != "exact":
+            raise InvalidInput(f"ignore_case is of the level exact; {self.level} looks past case anyway")
         given = self.threshold
+        if given is not None and self.level == "exact":
+            raise InvalidInput(f"the threshold is {given!r}, but exact duplicates are the same; leave it out")
         if given is None:
             return
         if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1 or math.isnan(given):

@@ -43,6 +43,11 @@ class Meaning(NamedTuple):
     vector: NDArray[np.float32]
     text: str
 
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory, about."""
+        return self.vector.nbytes + 2 * len(self.text)
+
 
 class Vectors(NamedTuple):
     """Of a text: its first passage's vector, and the mean of all, both (dimension,) and of length 1."""
@@ -65,8 +70,9 @@ class Space(Protocol):
 
 
 class SemanticText:
-    """Texts by the cosine of their vectors; those on which the guard finds a disagreement score 0."""
+    """Texts by the cosine of their vectors, unless the guard finds a disagreement."""
 
+    needs = None
     name = "semantic-text"
 
     def __init__(self, vector: Callable[[str], NDArray[np.float32] | None]) -> None:
@@ -82,11 +88,11 @@ class SemanticText:
         """None: the vector index says who is near."""
         return [[] for _ in features]
 
-    def compare(self, one: Meaning, other: Meaning) -> Match:
-        """The cosine, or 0 and what they disagree on."""
+    def compare(self, one: Meaning, other: Meaning) -> Match | None:
+        """The cosine; None when the texts say different things."""
+        if disagreement(one.text, other.text):
+            return None
         cosine = min(1.0, max(0.0, float(one.vector @ other.vector)))
-        if reason := disagreement(one.text, other.text):
-            return Match(0.0, {"cosine": round(cosine, 4), "guard": reason})
         return Match(cosine, {"cosine": round(cosine, 4)})
 
 

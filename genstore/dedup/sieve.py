@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from genstore.dedup.held_out import Dropped, HeldOut
 from genstore.dedup.method import Methods
@@ -14,14 +14,8 @@ from genstore.sql.rows import record_rows
 class Sieve:
     """Says of each record whether it is kept, and tells of each that is not."""
 
-    def __init__(self, clusters: Sequence[DuplicateCluster], on_dropped: Callable[[Dropped], None]) -> None:
-        self._copies = {
-            duplicate.record_id: Dropped(
-                duplicate.record_id, "duplicate", cluster.representative, duplicate.score, dict(duplicate.evidence)
-            )
-            for cluster in clusters
-            for duplicate in cluster.duplicates
-        }
+    def __init__(self, on_dropped: Callable[[Dropped], None]) -> None:
+        self._copies: dict[str, Dropped] = {}
         self._held_out: HeldOut | None = None
         self._on_dropped = on_dropped
 
@@ -31,11 +25,23 @@ class Sieve:
         for line, record in records:
             self._held_out.add(line, record_rows(record))
 
+    def leave_out(self, clusters: Iterable[DuplicateCluster]) -> None:
+        """Leave out all of each cluster but its representative."""
+        for cluster in clusters:
+            for one in cluster.duplicates:
+                evidence = dict(one.evidence)
+                self._copies[one.record_id] = Dropped(
+                    one.record_id, "duplicate", cluster.representative, one.score, evidence
+                )
+
+    def is_held_out(self, record: Record) -> bool:
+        """Whether the record duplicates a held-out one."""
+        return self._held_out is not None and self._held_out.match(record_rows(record)) is not None
+
     def keep(self, record: Record) -> bool:
         """Whether the record is kept."""
-        dropped = self._copies.get(record.id)
-        if dropped is None and self._held_out is not None:
-            dropped = self._held_out.match(record_rows(record))
+        dropped = self._held_out.match(record_rows(record)) if self._held_out is not None else None
+        dropped = dropped or self._copies.get(record.id)
         if dropped is not None:
             self._on_dropped(dropped)
         return dropped is None

@@ -5,8 +5,9 @@ Through the driver's own cursor, as in sql/write.py: a text has 32 keys, and SQL
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -14,7 +15,8 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, func, select, 
 
 from genstore.blobs import Bodies
 from genstore.dedup.method import Method, Methods
-from genstore.errors import BlobCorrupt, BlobMissing
+from genstore.dedup.unit import size_bytes
+from genstore.errors import BlobCorrupt, BlobMissing, MissingDependency
 from genstore.sql import tables
 from genstore.sql.engine import Database, insert_once
 from genstore.sql.read import chunked
@@ -25,6 +27,7 @@ _parts, _contents, _records = tables.parts, tables.contents, tables.records
 _sketches, _keys, _methods = tables.sketches, tables.sketch_keys, tables.sketch_methods
 
 _AT_ONCE = 4_000
+_FEATURE_BYTES = 32 << 20
 _MOST_CANDIDATES = 64
 """Of the bodies that share keys with one, so many that share most are compared with it."""
 
@@ -43,6 +46,7 @@ class KnownMethod(NamedTuple):
     id: int
     name: str
     live: bool
+    complete: bool
 
 
 class Sketches:
@@ -61,15 +65,16 @@ class Sketches:
 
     def methods(self, cursor: Any) -> list[KnownMethod]:
         """The methods that sketches were made with."""
-        cursor.execute("SELECT id, name, live FROM sketch_methods")
-        return [KnownMethod(row[0], row[1], bool(row[2])) for row in cursor.fetchall()]
+        cursor.execute("SELECT id, name, live, complete FROM sketch_methods")
+        return [KnownMethod(row[0], row[1], bool(row[2]), bool(row[3])) for row in cursor.fetchall()]
 
     def keep(self, cursor: Any, made: Sequence[Sketch]) -> None:
         """Store sketches; one that is there already, or whose body is gone, is left out."""
         ids = {method.name: method.id for method in self.methods(cursor)}
         rows: list[tuple[int, int, int]] = []
         for sketch in sorted(made):
-            method_id = ids[sketch.method]
+            if (method_id := ids.get(sketch.method)) is None:
+                continue  # forgotten meanwhile, to be made anew
             cursor.execute(self._insert, (method_id, pack_keys(sketch.keys), sketch.sha256))
             if (inserted := cursor.fetchone()) is not None:
                 rows += [(method_id, key, inserted[0]) for key in set(sketch.keys)]
@@ -82,18 +87,26 @@ class Sketches:
         cursor.execute(self._has, (digest, method_id))
         return cursor.fetchone() is not None
 
-    def candidates(self, cursor: Any, method_id: int, keys: Sequence[int]) -> list[str]:
-        """Hashes of the bodies that share a key, those that share most first."""
+    def candidates(
+        self, cursor: Any, method_id: int, keys: Sequence[int], project: str, kind: str, sides: Sequence[str]
+    ) -> list[str]:
+        """Hashes of the bodies that share a key, those that share most first; of the project's records alone."""
         if not keys:
             return []
-        marks = ",".join([self._mark] * len(keys))
+        mark = self._mark
         cursor.execute(
             "SELECT s.sha256, count(*) AS shared FROM sketch_keys k JOIN sketches s ON s.id = k.sketch_id "
-            f"WHERE k.method_id = {self._mark} AND k.key IN ({marks}) "
-            f"GROUP BY s.id, s.sha256 ORDER BY shared DESC, s.id LIMIT {_MOST_CANDIDATES}",
-            (method_id, *keys),
+            f"WHERE k.method_id = {mark} AND k.key IN ({','.join([mark] * len(keys))}) "
+            "GROUP BY s.id, s.sha256 HAVING EXISTS ("
+            "SELECT 1 FROM parts p JOIN records r ON r.id = p.record_id WHERE p.sha256 = s.sha256 AND NOT p.history "
+            f"AND p.side IN ({','.join([mark] * len(sides))}) AND r.project = {mark} AND r.kind = {mark}) "
+            f"ORDER BY shared DESC, s.id LIMIT {_MOST_CANDIDATES}",
+            (method_id, *keys, *sides, project, kind),
         )
         return [row[0] for row in cursor.fetchall()]
+
+    def _keep(self, made: Sequence[Sketch], connection: Connection) -> None:
+        self.keep(connection.connection.cursor(), made)
 
     def sketch_missing(
         self,
@@ -113,8 +126,7 @@ class Sketches:
                 page = connection.execute(query).all()
                 made = _made(connection, bodies, methods, page)
             if made:
-                with self._database.write() as connection:
-                    self.keep(connection.connection.cursor(), made)
+                self._database.transact(partial(self._keep, made))
             done += len(made)
             if progress is not None:
                 progress(done, 0)
@@ -148,9 +160,16 @@ def known_methods(connection: Connection) -> dict[str, bool]:
 def note_methods(connection: Connection, methods: Sequence[Method], *, live: bool) -> None:
     """Note that methods are in use; a use that does not need them live leaves those that are."""
     names = [method.name for method in methods]
-    connection.execute(insert_once(connection, _methods), [{"name": name, "live": live} for name in names])
+    rows = [{"name": name, "live": live, "complete": False} for name in names]
+    connection.execute(insert_once(connection, _methods), rows)
     if live:
         connection.execute(update(_methods).where(_methods.c.name.in_(names)).values(live=True))
+
+
+def note_complete(connection: Connection, methods: Sequence[Method]) -> None:
+    """Note that no body is without its sketch."""
+    names = [method.name for method in methods]
+    connection.execute(update(_methods).where(_methods.c.name.in_(names), _methods.c.live).values(complete=True))
 
 
 def forget_methods(connection: Connection) -> None:
@@ -176,10 +195,25 @@ def _made(connection: Connection, bodies: Bodies, methods: Methods, page: Sequen
             by_method.setdefault(method.name, (method, []))[1].append(digest)
     made: list[Sketch] = []
     for name, (method, digests) in by_method.items():
-        found = {digest: method.features(body) for digest, body in _unsketched(connection, bodies, name, digests)}
-        keys = method.keys(list(found.values()))
-        made += [Sketch(digest, name, own) for digest, own in zip(found, keys, strict=True)]
+        # Without the extra that reads them, images and sounds stay without a sketch and are compared by their bytes.
+        with suppress(MissingDependency):
+            for found in _batches(method, _unsketched(connection, bodies, name, digests)):
+                keys = method.keys(list(found.values()))
+                made += [Sketch(digest, name, own) for digest, own in zip(found, keys, strict=True)]
     return made
+
+
+def _batches(method: Method, bodies: Iterable[tuple[str, bytes]]) -> Iterator[dict[str, Any]]:
+    """Features by hash, as many at once as fit into some megabytes."""
+    found: dict[str, Any] = {}
+    held_bytes = 0
+    for digest, body in bodies:
+        found[digest] = method.features(body)
+        held_bytes += size_bytes(found[digest])
+        if held_bytes > _FEATURE_BYTES:
+            yield found
+            found, held_bytes = {}, 0
+    yield found
 
 
 def _unsketched(

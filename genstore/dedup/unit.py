@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from genstore.dedup.method import Match, Method
+from genstore.errors import MissingDependency
+
+_log = logging.getLogger("genstore")
 
 K = TypeVar("K", bound=Hashable)
 
-_KEPT_FEATURES = 4_096
+_KEPT_BYTES = 64 << 20
 _IDENTICAL = Match(1.0, {"identical": True})
 
 
 class Piece(NamedTuple):
     """One part as it is compared."""
 
+    side: str
     sha256: str
     media_type: str
     binary: bool
@@ -26,18 +31,25 @@ Unit = tuple[Piece, ...]
 
 
 class Recent(dict[tuple[str, str], Any]):
-    """Features by method and hash; beyond the limit the oldest give way."""
+    """Features by method and hash; beyond so many bytes the oldest give way."""
 
-    def __init__(self, limit: int | None = _KEPT_FEATURES) -> None:
+    def __init__(self, limit_bytes: int | None = _KEPT_BYTES) -> None:
         super().__init__()
-        self._limit = limit
+        self._limit_bytes = limit_bytes
+        self._bytes = 0
 
     def keep(self, key: tuple[str, str], features: Any) -> None:
         """Keep what a body's features are."""
-        if self._limit is not None and len(self) >= self._limit:
-            with suppress(KeyError, StopIteration):
-                del self[next(iter(self))]
         self[key] = features
+        self._bytes += size_bytes(features)
+        with suppress(KeyError, StopIteration):
+            while self._limit_bytes is not None and self._bytes > self._limit_bytes:
+                self._bytes -= size_bytes(self.pop(next(iter(self))))
+
+
+def size_bytes(features: Any) -> int:
+    """About what features take in memory."""
+    return 200 + getattr(features, "nbytes", 0)
 
 
 class Choice(Protocol):
@@ -69,10 +81,16 @@ class Comparer:
         if method is None:
             return None
         key = method.name, piece.sha256
-        if key not in self._recent:
-            body = self._body(piece.sha256)
-            self._recent.keep(key, None if body is None else method.features(body))
-        return self._recent[key]
+        if key in self._recent:
+            return self._recent[key]
+        body = self._body(piece.sha256)
+        try:
+            features = None if body is None else method.features(body)
+        except MissingDependency as error:
+            _log.warning("%s; until then they are compared by their bytes", error)
+            features = None
+        self._recent.keep(key, features)
+        return features
 
     def comparable(self, unit: Unit) -> bool:
         """Whether the unit can have duplicates at all."""
@@ -94,6 +112,8 @@ class Comparer:
         return Match(least, {"parts": [{"score": match.score, **match.evidence} for match in matches]})
 
     def _pieces(self, one: Piece, other: Piece) -> Match | None:
+        if one.side != other.side:
+            return None
         if one.sha256 == other.sha256:
             return _IDENTICAL
         method, theirs = self.method(one), self.method(other)

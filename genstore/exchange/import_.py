@@ -80,7 +80,7 @@ def import_file(
     *,
     format: Format | None = None,
     mapping: FieldMapping | Mapping[str, Any] | None = None,
-    on_duplicate: OnDuplicate = "skip",
+    on_duplicate: OnDuplicate | None = None,
     dedup: Rule | Level | None = None,
     progress: Callable[[ImportReport], None] | None = None,
     limit: int | None = None,
@@ -89,14 +89,16 @@ def import_file(
     """Store the rows of a JSONL (plain, gzip, zstd) or Parquet file; "-" reads standard input.
 
     mapping: which field is what; None recognises genstore's own exports, messages, and the common names of prompt and
-    output. on_duplicate and dedup: for rows whose content is there already, as in `Store.log`; rows of an own export
-    keep their ids instead and are skipped by them. progress is called after each batch with the report, which goes on
-    changing. limit: rows to read. project: put the records there, own exports too. A row that cannot be used is
-    reported and passed over.
+    output. on_duplicate and dedup: for rows whose content is there already, as in `Store.log`, but skipped where nobody
+    says otherwise; rows of an own export keep their ids instead and are skipped by them. progress is called after each
+    batch with the report, which goes on changing. limit: rows to read. project: put the records there, own exports too.
+    A row that cannot be used is reported and passed over.
     Raises InvalidInput when the mapping does not fit the file, before anything is stored; what was committed before
     any other error stays.
     """
-    if on_duplicate not in POLICIES:
+    if on_duplicate is None and (dedup is not None or store.policy().on_duplicate == "keep"):
+        on_duplicate = "skip"  # so that an import can be run again
+    if on_duplicate not in (None, *POLICIES):
         raise InvalidInput(f"on_duplicate is {on_duplicate!r}; it is one of {', '.join(POLICIES)}")
     chosen, started = as_mapping(mapping), time.monotonic()
     report = ImportReport()
@@ -123,7 +125,7 @@ class _Import:
     """Writes batches and counts what became of each row."""
 
     def __init__(
-        self, store: Store, report: ImportReport, on_duplicate: OnDuplicate, dedup: Rule | Level | None
+        self, store: Store, report: ImportReport, on_duplicate: OnDuplicate | None, dedup: Rule | Level | None
     ) -> None:
         self._store = store
         self._report = report

@@ -305,13 +305,17 @@ class GarbageRow(Base):
 
 
 class SketchMethodRow(Base):
-    """A method that sketches were made with. live: every new body is sketched in the transaction that writes it."""
+    """A method that sketches were made with.
+
+    live: every new body is sketched in the transaction that writes it. complete: and all that were there before are.
+    """
 
     __tablename__ = "sketch_methods"
 
     id: Mapped[Serial]
     name: Mapped[str]
     live: Mapped[bool]
+    complete: Mapped[bool]
 
     __table_args__ = (Index(None, "name", unique=True),)
 

@@ -28,6 +28,10 @@ _CONTENT_LOCKS = 64
 _PROJECT = RECORD_COLUMNS.index("project")
 
 
+class Unprepared(Exception):
+    """An entry's original can only be looked for after something that takes longer than a transaction may."""
+
+
 class Found(NamedTuple):
     """The stored record that an entry is a duplicate of; score in [0, 1], evidence as JSON can hold it."""
 
@@ -50,6 +54,7 @@ class Entry:
     on_duplicate: OnDuplicate | None = "keep"
     rule: Any = None
     foreseen: Found | None = None
+    was_foreseen: bool = False
     original: Found | None = None
     stored: bool = True
     relations: Sequence[Row] = ()
@@ -162,7 +167,7 @@ class Writer:
             for call in calls:
                 call.committed = True
         except BaseException as error:
-            if len(calls) > 1 and _is_refusal(error):
+            if len(calls) > 1 and _is_of_one_call(error):
                 for call in calls:
                     self._commit_calls([call])
                 return
@@ -323,6 +328,11 @@ class Writer:
 
 def _evidence(original: Found) -> str:
     return canonical_json({"score": round(original.score, 6), **original.evidence}, "evidence")
+
+
+def _is_of_one_call(error: BaseException) -> bool:
+    """Whether one call's records may be to blame: a value the database refused, or anything that is not its trouble."""
+    return _is_refusal(error) or (isinstance(error, Exception) and not isinstance(error, StoreError))
 
 
 def _is_refusal(error: BaseException) -> bool:

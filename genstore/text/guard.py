@@ -38,6 +38,21 @@ _NEGATIONS = frozenset((
 ))  # fmt: skip
 _NEGATING_PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "de", "mis")
 _SHORTEST_STEM = 4
+# Of such words one text may hold another than the other text and say the same.
+_FUNCTION_WORDS = frozenset((
+    "a", "an", "the", "this", "that", "these", "those", "is", "was", "are", "were", "be", "been", "has", "have", "had",
+    "of", "at", "by", "to", "as", "and", "which", "who", "will", "would", "shall", "should", "may", "might", "can",
+    "could",
+))  # fmt: skip
+# At most one of each is meant.
+_EXCLUSIVE = (
+    frozenset(("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")),
+    frozenset((
+        "january", "february", "april", "june", "july", "august", "september", "october", "november", "december",
+    )),
+    frozenset(("am", "pm")),
+    frozenset(("red", "green", "blue", "yellow", "black", "white", "orange", "purple", "brown", "grey", "pink")),
+)  # fmt: skip
 
 
 def disagreement(one: str, other: str) -> str | None:
@@ -54,11 +69,14 @@ def disagreement(one: str, other: str) -> str | None:
     # By count: "turn on the light on the porch" still has an "on" when the first is turned off.
     if pair := _opposites(frozenset(left.words - right.words), frozenset(right.words - left.words)):
         return f"opposites: {pair[0]} / {pair[1]}"
-    mine, theirs = left.names - right.words.keys(), right.names - left.words.keys()
+    mine = [name for name in left.names if name not in right.words]
+    theirs = [name for name in right.names if name not in left.words]
     if mine and theirs:
-        return f"names: {_listed(sorted(mine))} / {_listed(sorted(theirs))}"
+        return f"names: {_listed(mine)} / {_listed(theirs)}"
     if swapped := _substituted(left.ordered, right.ordered):
         return f"one word: {swapped[0]} / {swapped[1]}"
+    if left.words == right.words and not _one_phrase_moved(left.ordered, right.ordered):
+        return "the same words in another order"
     return None
 
 
@@ -72,10 +90,10 @@ class _Read:
         self.words = Counter(map(_without_possessive, self.ordered))
         self.numbers = list(_numbers(text))
         self.negations = sum(word in _NEGATIONS or word.endswith("n't") for word in self.ordered)
-        self.names = frozenset((first or second).casefold() for first, second in _NAME.findall(text))
+        self.names = list(dict.fromkeys((first or second).casefold() for first, second in _NAME.findall(text)))
 
 
-_read = lru_cache(maxsize=4_096)(_Read)
+_read = lru_cache(maxsize=64)(_Read)  # one text is compared with several others in a row
 
 
 def _numbers(text: str) -> Iterator[str]:
@@ -93,6 +111,9 @@ def _without_possessive(word: str) -> str:
 
 def _opposites(mine: frozenset[str], theirs: frozenset[str]) -> tuple[str, str] | None:
     """A word of one text alone whose opposite stands in the other alone."""
+    for group in _EXCLUSIVE:
+        if (one := mine & group) and (other := theirs & group):
+            return min(one), min(other)
     for word in sorted(mine):
         if against := opposites(word) & theirs:
             return word, min(against)
@@ -113,8 +134,16 @@ def _substituted(one: list[str], other: list[str]) -> tuple[str, str] | None:
     if len(differing) != 1:
         return None
     mine, theirs = differing[0]
-    same_stem = mine[:_SHORTEST_STEM] == theirs[:_SHORTEST_STEM] or mine[-_SHORTEST_STEM:] == theirs[-_SHORTEST_STEM:]
-    return None if same_stem or min(len(mine), len(theirs)) < 3 else (mine, theirs)
+    same_stem = mine[:_SHORTEST_STEM] == theirs[:_SHORTEST_STEM]
+    return None if same_stem or {mine, theirs} <= _FUNCTION_WORDS else (mine, theirs)
+
+
+def _one_phrase_moved(one: list[str], other: list[str]) -> bool:
+    """Whether one phrase stands elsewhere ("on Monday it rained"), and nothing else changed its place."""
+    first = next((at for at, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]), len(one))
+    last = next((at for at in range(len(one), first, -1) if one[at - 1] != other[at - 1]), first)
+    mine, theirs = one[first:last], other[first:last]
+    return any(theirs == mine[at:] + mine[:at] for at in range(len(mine) or 1))
 
 
 def _listed(values: Iterable[str]) -> str:

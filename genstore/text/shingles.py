@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterator
+from functools import cache
 from zlib import crc32
 
 import numpy as np
@@ -15,15 +18,34 @@ WORDS_A_SHINGLE = 3
 FEWEST = 5
 """Texts of fewer distinct shingles are too short to be told apart by them; see `shingles`."""
 
-# Scripts without spaces: each character is a word.
-_WORD = re.compile(
-    "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
-    "|[^\\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]+"
+_ASCII_WORD = re.compile(r"\w+", re.ASCII)
+# Scripts that put no spaces between words: Chinese, Japanese, Thai, Lao, Burmese and Khmer.
+_UNSPACED = (
+    "\u0e00-\u0e3a\u0e40-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U000323af"
 )
 _MEMORY = 1 << 18
 _LONGEST_KEPT = 64  # characters; longer words hardly ever come again
 _NONE: Shingles = np.empty(0, np.uint64)
 _MULTIPLIER, _INCREMENT, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x632BE59BD9B4E019), np.uint64(29)
+
+
+@cache
+def _any_word() -> re.Pattern[str]:
+    """A character of a script without spaces, or a word of any other, each with its vowel signs and accents."""
+    marks = "".join(_marks())
+    return re.compile(f"[{_UNSPACED}][{marks}]*|(?:[^\\W{_UNSPACED}][{marks}]*)+")
+
+
+def _marks() -> Iterator[str]:
+    """Ranges of combining marks, which `\\w` does not match."""
+    start = previous = -2
+    for code in [code for code in range(0x300, 0x11A9A) if unicodedata.category(chr(code))[0] == "M"] + [0x7FFFFFFF]:
+        if code != previous + 1:
+            if start >= 0:
+                yield f"{chr(start)}-{chr(previous)}" if previous > start else chr(start)
+            start = code
+        previous = code
 
 
 class _WordHashes(dict[str, int]):
@@ -47,7 +69,10 @@ def shingles(text: str, words: int = WORDS_A_SHINGLE) -> Shingles:
     A text of fewer than FEWEST of them, such as a short sentence or one word over and over, is one shingle: all its
     words in their order, so that only a text of the very same words equals it. A text of at most one word has none.
     """
-    found = _WORD.findall(text.casefold())
+    if text.isascii():
+        found = _ASCII_WORD.findall(text.lower())
+    else:
+        found = _any_word().findall(unicodedata.normalize("NFC", text).casefold())
     if len(found) < 2:
         return _NONE
     # fromiter over map: a list of the hashes would be eight times the array.

@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("id", _serial, autoincrement=True, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("live", sa.Boolean(), nullable=False),
+        sa.Column("complete", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sketch_methods")),
     )
     op.create_index(op.f("ix_sketch_methods_name"), "sketch_methods", ["name"], unique=True)

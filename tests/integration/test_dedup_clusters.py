@@ -42,7 +42,8 @@ def test_clusters_hold_copies_and_say_what_makes_each_one(store: Store) -> None:
     assert [duplicate.record_id for duplicate in cluster.duplicates] == [story[2], story[1]]
     assert cluster.duplicates[0].evidence == {"identical": True}
     assert cluster.duplicates[1].evidence["shared"] > 20
-    assert store.duplicates("exact") == [replace(cluster, duplicates=cluster.duplicates[:1])]
+    assert (cluster.level, cluster.on) == ("near", "output")
+    assert store.duplicates("exact") == [replace(cluster, duplicates=cluster.duplicates[:1], level="exact")]
 
 
 def test_the_best_scored_record_represents_then_the_oldest(store: Store) -> None:
@@ -201,12 +202,12 @@ def test_linking_relates_duplicates_to_their_representative(clustered: tuple[Sto
     store, ids = clustered
     clusters = store.duplicates("near")
     assert cost_of(store.database, clusters).tokens == 30
-    receipt = store.deduplicate(clusters, "link", "near")
+    receipt = store.deduplicate(clusters, "link")
     assert (receipt.records, receipt.clusters, receipt.tokens, receipt.cost_usd) == (2, 1, 30, 0.5)
     assert [store.get(record_id).duplicate_of for record_id in ids] == [None, ids[0], ids[0], None]
     (edge,) = store.relations(ids[1])
     assert edge.attributes["level"] == "near"
-    store.deduplicate(clusters, "link", "near")
+    store.deduplicate(clusters, "link")
     assert len(store.relations(ids[1])) == 1
 
 

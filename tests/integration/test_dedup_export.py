@@ -57,7 +57,7 @@ def test_both_at_once_and_only_among_what_the_filter_selects(store: Store, tmp_p
     assert {one.record_id: one.reason for one in dropped} == {
         ids[1]: "duplicate",
         ids[2]: "held_out",
-        ids[3]: "duplicate",
+        ids[3]: "held_out",
     }
 
 

@@ -20,6 +20,11 @@ OPPOSED = [
     ("You can use it here.", "You can't use it here.", "negation"),
     ("They flew from Rome to Paris.", "They flew from Rome to Madrid.", "names"),
     ("The NATO summit begins.", "The OPEC summit begins.", "names"),
+    ("Alice sold the house to Bob.", "Bob sold the house to Alice.", "the same words in another order"),
+    ("Cats were faster than dogs.", "Dogs were faster than cats.", "the same words in another order"),
+    ("Copy it from the client to the server.", "Copy it from the server to the client.", "the same words in another"),
+    ("The call is at 5 am.", "The call is at 5 pm.", "opposites"),
+    ("The shop is closed on sunday.", "The shop is closed on monday.", "opposites"),
     ("😊👍", "😺🐾🎉", "no word in common"),
     ("The soup is salty.", "The soup is peppery.", "one word"),
 ]
@@ -31,6 +36,7 @@ AGREEING = [
     ("She organised two meetings.", "She organized 2 meetings."),
     ("Prices in France rose.", "In France, prices rose."),
     ("The colour of the box is red.", "The color of the box is red."),
+    ("On Monday it rained all day.", "It rained all day on Monday."),
     ("Ages 18-49 are covered.", "It covers ages 18-49."),
 ]
 
