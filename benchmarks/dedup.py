@@ -146,11 +146,13 @@ class Outcome:
         return f"precision {self.precision:.4f}   recall {self.recall:.4f}   F1 {self.f1:.4f}"
 
 
-def judged(arriving: Sequence[Case], found: Callable[[Case], bool]) -> tuple[Outcome, dict[str, float]]:
-    """The outcome, and the share that was taken for a copy by how the text was made."""
+def judged(arriving: Sequence[Case], found: Callable[[Case], bool | None]) -> tuple[Outcome, dict[str, float]]:
+    """The outcome, and the share that was taken for a copy by how the text was made; found: None is a copy of another."""
     outcome, by_kind = Outcome(), defaultdict(list)
     for case in arriving:
-        called = found(case)
+        answer = found(case)
+        called = bool(answer)
+        outcome.wrong += answer is None
         by_kind[case.made_by].append(called)
         if case.original is None:
             outcome.wrong += called
@@ -206,17 +208,17 @@ def near(items: Sequence[dict[str, Any]], folder: Path, count: int) -> None:
     print(f"  semhash (300 texts): {by_meaning}   {900 / took:,.0f} records/s with the same encoder")
 
 
-def as_copy(store: genstore.Store, ids: dict[str, str], case: Case) -> bool:
-    """Whether the store takes the text for a copy; a copy of something else than its original does not count."""
+def as_copy(store: genstore.Store, ids: dict[str, str], case: Case) -> bool | None:
+    """Whether the store takes the text for a copy; None when it takes it for one of something else."""
     record = store.log(output=case.text, on_duplicate="skip", dedup="near")
-    taken = record.id in ids
-    if not taken:
+    if record.id not in ids:
         store.delete(record.id)
-    return taken and (case.original is None or ids[record.id] == case.original or near_same(ids[record.id], case))
+        return False
+    return True if case.original is None or near_same(ids[record.id], case) else None
 
 
 def near_same(other: str, case: Case) -> bool:
-    """Whether the original found instead is itself a copy of the right one, as outputs of two models can be."""
+    """Whether what was found is the right original or itself a copy of it, as outputs of two models can be."""
     from genstore.text.shingles import jaccard
 
     return case.original is not None and jaccard(shingles(other), shingles(case.original)) >= 0.5
