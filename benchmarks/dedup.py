@@ -147,7 +147,7 @@ class Outcome:
 
 
 def judged(arriving: Sequence[Case], found: Callable[[Case], bool | None]) -> tuple[Outcome, dict[str, float]]:
-    """The outcome, and the share that was taken for a copy by how the text was made; found: None is a copy of another."""
+    """The outcome, and the share that was taken for a copy by how it was made; None: taken for a copy of another."""
     outcome, by_kind = Outcome(), defaultdict(list)
     for case in arriving:
         answer = found(case)

@@ -35,10 +35,12 @@ def command_lines() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the file that README imports."""
+    """A folder with the file that README imports, and documents."""
     made = tmp_path_factory.mktemp("readme")
     with gzip.open(made / "outputs.jsonl.gz", "wt", encoding="utf-8") as file:
         file.writelines(json.dumps(row) + "\n" for row in OUTPUTS)
+    (made / "docs").mkdir()
+    (made / "docs" / "guide.md").write_text("# Duplicates\n\nDuplicates that arrive are linked to their originals.\n")
     return made
 
 
@@ -68,6 +70,8 @@ def test_every_command_of_readme_runs_in_order(folder: Path) -> None:
             line = line.replace(" ID ", f" {json.loads(listed)['records'][0]['id']} ")
         done = run(line, folder)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
+        if line.startswith("genstore ask"):
+            assert "linked to their originals.” [1]" in done.stdout
     assert listed, "README no longer shows a command that takes an id"
     assert (folder / "good.jsonl.gz").stat().st_size > 0
 
