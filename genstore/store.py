@@ -494,7 +494,7 @@ class Store:
         """Compare SQL, index and blobs; every difference is listed, and mended when asked."""
         from genstore.upkeep.verify import verify
 
-        return verify(self.database, self.bodies, self._projections.active(), repair=repair)
+        return verify(self.database, self.bodies, self._projections.active(), self._gate, repair=repair)
 
     def stats(self, where: Where = None) -> Stats:
         """What the store holds: records, tokens, cost, bytes, and what waits to be indexed."""

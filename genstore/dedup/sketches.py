@@ -5,7 +5,7 @@ Through the driver's own cursor, as in sql/write.py: a text has 32 keys, and SQL
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import groupby
@@ -176,6 +176,26 @@ def forget_methods(connection: Connection) -> None:
     """Delete every sketch and the names of their methods."""
     for table in (_keys, _sketches, _methods):
         connection.execute(delete(table))
+
+
+def missing_sketches(connection: Connection, methods: Methods, names: Container[str]) -> int:
+    """How many bodies that the methods of these names compare have no sketch of theirs."""
+    missing = after = 0
+    while True:
+        query = _compared(methods, None).where(_parts.c.id > after).order_by(_parts.c.id).limit(_AT_ONCE)
+        page = connection.execute(query).all()
+        wanted = {
+            (row.sha256, method.name)
+            for row in page
+            if (method := methods.of(row.media_type, bool(row.binary))) is not None and method.name in names
+        }
+        for chunk in chunked(sorted({digest for digest, _ in wanted})):
+            made = select(_sketches.c.sha256, _methods.c.name).join(_methods, _methods.c.id == _sketches.c.method_id)
+            wanted -= {(row[0], row[1]) for row in connection.execute(made.where(_sketches.c.sha256.in_(chunk)))}
+        missing += len(wanted)
+        if len(page) < _AT_ONCE:
+            return missing
+        after = page[-1].id
 
 
 def _compared(methods: Methods, scope: ColumnElement[bool] | None) -> Select[Any]:

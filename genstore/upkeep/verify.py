@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, exists, func, insert, literal, select
 
 from genstore.blobs import Bodies
+from genstore.dedup.gate import Gate
 from genstore.errors import BlobCorrupt, BlobMissing, IndexUnavailable
 from genstore.identity import sha256
 from genstore.index.points import part_of, point_id
@@ -17,16 +18,18 @@ from genstore.sql.delete import delete_orphans, sweep
 from genstore.sql.engine import Database
 from genstore.sql.outbox import SqlClaim
 from genstore.sql.read import chunked
+from genstore.upkeep.sketches import mend, stray_keys, unsketched_bodies
 from genstore.work import WORDS, Task
 
 _parts, _contents, _outbox = tables.parts, tables.contents, tables.outbox
 _READ_AT_ONCE = 1_000
+_OF_SKETCHES = ("missing_sketch", "stray_key")
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One thing that is not as it should be. kind: missing_point, extra_point, missing_vector, missing_body,
-    corrupt_body, unused_body, database, index."""
+    corrupt_body, unused_body, missing_sketch, stray_key, database, index."""
 
     kind: str
     what: str
@@ -50,8 +53,8 @@ class Findings:
         return len(self.differences) == self.repaired
 
 
-def verify(database: Database, bodies: Bodies, projection: Projection, *, repair: bool = False) -> Findings:
-    """Check the database's own structure, every body's hash, every point of the index.
+def verify(database: Database, bodies: Bodies, projection: Projection, gate: Gate, *, repair: bool = False) -> Findings:
+    """Check the database's own structure, every body's hash and sketch, every point of the index.
 
     What still waits in the outbox is not compared: it is known to be behind. With repair, records
     with wrong points are queued anew and indexed, points nobody needs and unused bodies are deleted; a body that is
@@ -62,12 +65,15 @@ def verify(database: Database, bodies: Bodies, projection: Projection, *, repair
         findings.records = int(connection.scalar(select(func.count()).select_from(tables.records)) or 0)
         findings.differences += _database(connection)
         findings.differences += _bodies(connection, bodies, findings)
+        findings.differences += _sketches(connection, gate)
         unnamed = _unnamed_blobs(connection, bodies)
     wrong_records, extra = _compared(database, projection, findings)
     if unnamed:
         findings.notes.append(f"{len(unnamed)} blobs left by interrupted writes; --repair deletes them")
     if repair:
         _repair(database, bodies, projection, findings, wrong_records, extra, unnamed)
+        if any(found.kind in _OF_SKETCHES for found in findings.differences):
+            mend(database, gate)
     return findings
 
 
@@ -106,6 +112,14 @@ def _bodies(connection: Connection, bodies: Bodies, findings: Findings) -> Itera
         )
         for digest in connection.execute(unused).scalars():
             yield Difference("unused_body", f"no record names the body {digest}")
+
+
+def _sketches(connection: Connection, gate: Gate) -> Iterator[Difference]:
+    """What duplicates are found by is there for every body, and for no other."""
+    if missing := unsketched_bodies(connection, gate):
+        yield Difference("missing_sketch", f"{missing:,} bodies are not found as duplicates")
+    if stray := stray_keys(connection):
+        yield Difference("stray_key", f"{stray:,} keys of duplicates belong to no body")
 
 
 def _unnamed_blobs(connection: Connection, bodies: Bodies) -> list[str]:
@@ -215,5 +229,5 @@ def _repair(
     if wrong:
         projection.indexer.drain_words()
         projection.indexer.drain_dense()
-    mended = ("missing_point", "missing_vector", "extra_point", "unused_body")
+    mended = ("missing_point", "missing_vector", "extra_point", "unused_body", *_OF_SKETCHES)
     findings.repaired = sum(found.kind in mended for found in findings.differences)

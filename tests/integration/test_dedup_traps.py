@@ -227,3 +227,16 @@ def test_a_call_that_a_policy_skips_is_named_in_the_log(store: Store, caplog: py
     with caplog.at_level("INFO", logger="genstore"):
         assert tell() == EDITED
     assert f"record {original.id} holds the same" in caplog.text
+
+
+def test_verify_finds_missing_sketches_and_stray_keys_and_mends_them(store: Store) -> None:
+    original = store.log(output=STORY)
+    store.log(output=OTHER, dedup="near")
+    assert store.verify().clean
+    with store.database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM sketches")
+    assert {found.kind for found in store.verify().differences} >= {"missing_sketch", "stray_key"}
+    assert store.log(output=EDITED, dedup="near").duplicate_of is None
+    assert store.verify(repair=True).clean
+    assert store.verify().differences == []
+    assert store.log(output=STORY + " Thanks.", on_duplicate="skip", dedup="near").id == original.id
