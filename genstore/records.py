@@ -48,7 +48,11 @@ class Usage:
 USAGE_FIELDS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost_usd")
 
 
-@dataclass(frozen=True, slots=True)
+def _shortened(text: str | None, width: int = 60) -> str | None:
+    return text if text is None or len(text) <= width else text[: width - 1] + "…"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Part:
     """One piece of a record's prompt or output.
 
@@ -69,6 +73,10 @@ class Part:
     message: int = 0
     attributes: Mapping[str, Any] = field(default_factory=dict)
     id: int = 0
+
+    def __repr__(self) -> str:
+        held = repr(_shortened(self.text)) if self.text is not None else f"{self.size_bytes:,} bytes"
+        return f"<genstore.Part {self.role} {self.type} {self.media_type}: {held}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +105,7 @@ class Relation:
 ROLES = ("retrieved", "input", "derived_from", "reply_to", "edit_of", "duplicate_of", "generated_by")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Record:
     """One thing in the store: what was asked, what came back, and everything known about how."""
 
@@ -129,6 +137,10 @@ class Record:
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     fingerprint: str = ""
     duplicate_of: str | None = None
+
+    def __repr__(self) -> str:
+        asked, answered = _shortened(self.prompt_text), _shortened(self.output_text)
+        return f"<genstore.Record {self.id} {self.model or self.name or self.kind}: {asked!r} -> {answered!r}>"
 
     @property
     def prompt_text(self) -> str:
@@ -172,7 +184,7 @@ class Explanation:
     sparse_score: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Hit:
     """A record that a search found; score in [0, 1], passages best first."""
 
@@ -181,8 +193,11 @@ class Hit:
     passages: tuple[Passage, ...]
     explanation: Explanation
 
+    def __repr__(self) -> str:
+        return f"<genstore.Hit {self.score:.3f} {self.record!r}>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class SearchResult(Sequence[Hit]):
     """Hits, best first, and how much of the store the search could not see yet.
 
@@ -200,13 +215,25 @@ class SearchResult(Sequence[Hit]):
     def __len__(self) -> int:
         return len(self.hits)
 
+    def __repr__(self) -> str:
+        return f"<genstore.SearchResult {self.mode}, {len(self.hits)} hits>"
 
-@dataclass(frozen=True, slots=True)
-class Page:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Page(Sequence[Record]):
     """Some records of a listing, newest first; pass `cursor` back for the next ones, None at the end."""
 
     records: tuple[Record, ...]
     cursor: str | None
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.records[index]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __repr__(self) -> str:
+        return f"<genstore.Page {len(self.records)} records{', more to come' if self.cursor else ''}>"
 
 
 @dataclass(frozen=True, slots=True)

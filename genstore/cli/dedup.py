@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from genstore.cli.session import bars, err, out, print_json
+from genstore.cli.session import bars, err, index_all, out, print_json
 
 if TYPE_CHECKING:
     from genstore.dedup.apply import Receipt
@@ -67,6 +67,8 @@ def dedup(
     rule = Rule(level, on, threshold, ignore_case)  # type: ignore[arg-type]
     action = None if apply is None else checked_action(apply)  # type: ignore[arg-type]
     with context.obj.open(create=False) as store:
+        if rule.level == "semantic":
+            index_all(store)
         clusters = _found(store, rule, where, prefer)
         cost = cost_of(store.database, clusters)
         if not as_json:

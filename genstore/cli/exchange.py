@@ -152,6 +152,9 @@ def export(
 
     dropped: list[Dropped] = []
     rule = Rule(dedup or "near", on) if dedup or against else None  # type: ignore[arg-type]
+    if rule is not None and rule.level == "semantic":
+        with context.obj.open(create=False) as store:
+            index_all(store)
     if report is not None and not overwrite:
         refuse_existing(report)
     with context.obj.open(create=False) as store, bars() as progress:

@@ -89,7 +89,8 @@ def list_(
     print_records(page.records)
     more = f"; next page: --cursor {page.cursor}" if page.cursor else ""
     # In a pipe standard output is records, one a line, and nothing else.
-    (out if out.is_terminal else err).print(f"[dim]{len(page.records):,} of {total:,} records{more}[/]")
+    # Not wrapped: a cursor over two lines cannot be copied.
+    (out if out.is_terminal else err).print(f"[dim]{len(page.records):,} of {total:,} records{more}[/]", soft_wrap=True)
 
 
 def show(

@@ -68,6 +68,7 @@ def log(
     """Store one generation and print its id."""
     from genstore.errors import InvalidInput
     from genstore.exchange.form import record_to_json
+    from genstore.identity import new_id
 
     fields: dict[str, Any] = {
         "model": model,
@@ -90,7 +91,10 @@ def log(
     if file is not None:
         made, fields["media_type"] = _file(file)
     with context.obj.open(create=True) as store:
+        before = new_id()
         record = store.log(body_from(prompt) if prompt is not None else None, made, **fields)
+    if record.id < before:
+        err.print(f"not stored: record {record.id} holds the same already")
     if as_json:
         print_json(record_to_json(record))
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from genstore.index.layout import DENSE, RECORD_ID, SPARSE, point_payload, recor
 from genstore.index.lease import Lease
 from genstore.index.points import Candidates, Payload, Point, SparseVector
 from genstore.index.rankings import joined
-from genstore.index.shard import open_shard, optimised_copy, swapped, translated
+from genstore.index.shard import has_shard, open_shard, optimised_copy, swapped, translated
 from genstore.index.vectors import checked_vector, checked_vectors
 from genstore.index.where import Conditions
 
@@ -42,9 +42,18 @@ class EdgeIndex:
     let go after idle_s without one or when another process waits for it; calls wait for it up to lease_timeout_s.
     """
 
-    def __init__(self, path: Path, dimension: int, lease_timeout_s: float = 30.0, idle_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        dimension: int,
+        lease_timeout_s: float = 30.0,
+        idle_s: float = 2.0,
+        on_new: Callable[[], None] = lambda: None,
+    ) -> None:
+        """on_new: called when the folder held no index and an empty one was made."""
         self.path = path
         self.dimension = dimension
+        self._on_new = on_new
         self._writing = threading.Lock()
         # Since the last optimise(), by any process. Edge's own count of indexed vectors includes replaced ones.
         self._unindexed = self._deleted = 0
@@ -187,7 +196,10 @@ class EdgeIndex:
             yield shard
 
     def _open(self) -> Any:
+        is_new = not has_shard(self.path)
         shard = open_shard(self.path, self.dimension)
+        if is_new:
+            self._on_new()
         with contextlib.suppress(OSError, ValueError):
             self._unindexed, self._deleted = map(int, (self.path / _WORN).read_text().split())
         return shard

@@ -47,6 +47,11 @@ _SCANNED_UP_TO_POINTS = 30_000  # that many satisfy a filter: a scan is exact, t
 _DISK = ("os error 13", "os error 28", "os error 30", "errno 13", "errno 28", "errno 30")  # denied, full, read-only
 
 
+def has_shard(folder: Path) -> bool:
+    """Whether the folder holds a shard, be it one whose replacement was cut short."""
+    return (folder / _SHARD).exists() or (folder / _REPLACED).exists()
+
+
 def open_shard(folder: Path, dimension: int) -> Any:
     """The shard in a folder, made when the folder has none.
 

@@ -104,6 +104,8 @@ class Question:
 
 def question_in_words(projection: Projection, text: str, mode: Mode) -> Question:
     """The question that a text asks. Raises InvalidInput for an empty one."""
+    if not isinstance(text, str):
+        raise InvalidInput(f"the search text is {text!r}, a {type(text).__name__}; pass text")
     if not text.strip():
         raise InvalidInput("the search text is empty; `list` shows records without searching")
     dense = projection.embedder.encode_query(text) if mode != "lexical" else None

@@ -133,7 +133,7 @@ class Projections:
         from genstore.index.indexer import Indexer
 
         embedder = self.embedder(info.embedder)
-        outbox = SqlOutbox(self._database, self._bodies, info.id, info.embedder, info.cutter)
+        outbox = self._outbox(info)
         index = self._vector_index(info)
         indexer = Indexer(
             outbox,
@@ -163,7 +163,14 @@ class Projections:
             )
         from genstore.index.edge import EdgeIndex
 
-        return EdgeIndex(self._index_folder() / str(info.id), info.dimension, settings.lease_timeout_s, settings.idle_s)
+        folder = self._index_folder() / str(info.id)
+        # Whoever deleted the folder has lost nothing: what SQL holds is queued again.
+        return EdgeIndex(
+            folder, info.dimension, settings.lease_timeout_s, settings.idle_s, on_new=self._outbox(info).enqueue_missing
+        )
+
+    def _outbox(self, info: IndexInfo) -> SqlOutbox:
+        return SqlOutbox(self._database, self._bodies, info.id, info.embedder, info.cutter)
 
     def _index_folder(self) -> Path:
         if self._settings.index is not None:

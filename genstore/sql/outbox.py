@@ -154,6 +154,16 @@ class SqlOutbox:
         with self.database.write() as connection:
             connection.execute(update(_indexes).where(_indexes.c.id == self.index_id).values(average_terms=average))
 
+    def enqueue_missing(self) -> None:
+        """Queue every record that does not wait to be indexed already: the index was found empty."""
+        records = tables.records
+        waiting = exists().where(
+            _outbox.c.index_id == self.index_id, _outbox.c.action == "index", _outbox.c.record_id == records.c.id
+        )
+        missing = select(literal(self.index_id), literal("index"), records.c.id).where(~waiting).order_by(records.c.id)
+        with self.database.write() as connection:
+            connection.execute(insert(_outbox).from_select(["index_id", "action", "record_id"], missing))
+
     def enqueue_all(self) -> None:
         """Queue every record to be indexed anew; what a crash leaves of it is done later."""
         everything = select(literal(self.index_id), literal("index"), tables.records.c.id).order_by(tables.records.c.id)

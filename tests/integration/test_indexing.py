@@ -345,3 +345,17 @@ def test_a_task_of_a_record_that_is_gone_is_dropped(store: Store) -> None:
         assert [type(task) for task in claim.tasks] == [Task]
     store.flush()
     assert (store.pending(), points(store)) == ((0, 0), 0)
+
+
+def test_a_deleted_index_folder_costs_nothing_but_the_time_to_fill_it(tmp_path: Path) -> None:
+    import shutil
+
+    with genstore.open(tmp_path / "my.store", auto_index=False) as store:
+        logged = store.log(prompt="a zebra in the yard")
+        store.flush()
+    shutil.rmtree(tmp_path / "my.store" / "index")
+    with genstore.open(tmp_path / "my.store", auto_index=False) as store:
+        result = store.search("zebra")
+        assert result.pending or [hit.record.id for hit in result] == [logged.id]
+        assert [hit.record.id for hit in store.search("striped animal")] == [logged.id]
+        assert store.verify().clean
