@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from genstore.cli.session import bars, err, index_all, out, print_json
+from genstore.cli.session import bars, counted, err, index_all, out, print_json
 
 if TYPE_CHECKING:
     from genstore.dedup.apply import Receipt
@@ -276,7 +276,8 @@ def _print_summary(clusters: list[DuplicateCluster], cost: Receipt, shown: int) 
         out.print("no duplicates")
         return
     more = f" ({shown:,} shown)" if shown < len(clusters) else ""
-    out.print(f"{len(clusters):,} clusters{more}, {cost.records:,} duplicates of their representatives{_spent(cost)}")
+    found = f"{counted(len(clusters), 'cluster')}{more}, {counted(cost.records, 'duplicate')} of their representatives"
+    out.print(found + _spent(cost))
 
 
 def _spent(receipt: Receipt) -> str:
@@ -287,9 +288,10 @@ def _spent(receipt: Receipt) -> str:
 
 def _receipt(receipt: Receipt) -> str:
     done = {"link": "linked", "delete": "deleted", "merge": "merged"}[receipt.action]
-    line = f"{done} {receipt.records:,} records in {receipt.clusters:,} clusters"
+    line = f"{done} {counted(receipt.records, 'record')} in {counted(receipt.clusters, 'cluster')}"
     if receipt.action == "merge":
-        line += f"; kept {receipt.scores:,} scores, {receipt.tags:,} tags, {receipt.relations:,} relations"
+        kept = ((receipt.scores, "score"), (receipt.tags, "tag"), (receipt.relations, "relation"))
+        line += "; kept " + ", ".join(counted(number, noun) for number, noun in kept)
     saved = [f"{receipt.size_bytes:,} bytes"] if receipt.action != "link" else []
     saved += [f"{receipt.tokens:,} tokens"] if receipt.tokens else []
     saved += [f"${receipt.cost_usd:,.4f}"] if receipt.cost_usd else []

@@ -14,7 +14,7 @@ import typer
 from rich.markup import escape
 
 from genstore.cli import exits
-from genstore.cli.session import bars, err, index_all, out, print_json
+from genstore.cli.session import bars, counted, err, index_all, out, print_json
 
 if TYPE_CHECKING:
     from genstore.dedup.held_out import Dropped
@@ -107,6 +107,8 @@ def _read_in(store: Any, file: str, quiet: bool, **options: Any) -> ImportReport
                 err.print(f"[dim]taken as:[/] {escape(report.guessed)}", soft_wrap=True)
             last[:] = [report]
             total = int(report.read * report.size / report.position) if report.size and report.position else None
+            if total is not None and options.get("limit") is not None:
+                total = min(total, options["limit"])
             progress.update(task, completed=report.read, total=total)
 
         try:
@@ -180,10 +182,10 @@ def export(
         )
         return
     said = sys.stderr if file == "-" else sys.stdout
-    print(f"{count:,} records written to {file}", file=said)
+    print(f"{counted(count, 'record')} written to {file}", file=said)
     if rule is not None:
         copies, leaks = reasons["duplicate"], reasons["held_out"]
-        print(f"left out: {copies:,} duplicates, {leaks:,} that duplicate a held-out row", file=said)
+        print(f"left out: {counted(copies, 'duplicate')}, {leaks:,} that duplicate a held-out row", file=said)
 
 
 def _write_report(path: Path, dropped: Sequence[Dropped]) -> None:

@@ -71,6 +71,11 @@ def print_json(value: Any) -> None:
     sys.stdout.buffer.flush()
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 record, 2 records."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 class RateColumn(ProgressColumn):
     """Items a second."""
 
@@ -88,8 +93,9 @@ def bars() -> Iterator[Progress]:
         MofNCompleteColumn(),
         RateColumn(),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        TextColumn("elapsed,"),
         TimeRemainingColumn(),
+        TextColumn("left"),
         console=err,
         disable=not sys.stderr.isatty() and not os.environ.get("GENSTORE_PROGRESS"),
     ) as progress:

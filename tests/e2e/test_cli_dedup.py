@@ -25,7 +25,7 @@ def test_dedup_shows_clusters_and_changes_nothing(run: Run, ids: list[str]) -> N
     assert shown.code == 0
     assert ids[0] in shown.out
     assert "shares" in shown.out
-    assert "1 clusters, 1 duplicates of their representatives; they took 120 tokens" in shown.out
+    assert "1 cluster, 1 duplicate of their representatives; they took 120 tokens" in shown.out
     found = run("dedup", "--json").json
     assert found["clusters"][0]["representative"] == ids[0]
     assert found["clusters"][0]["duplicates"][0]["record_id"] == ids[1]
@@ -39,7 +39,7 @@ def test_acting_asks_first_and_prints_a_receipt(run: Run, ids: list[str]) -> Non
     assert "1 records would be touched by merge; pass --yes" in refused.err
     assert len(run("list", "--json").json["records"]) == 3
     merged = run("dedup", "--apply", "merge", "--yes")
-    assert "merged 1 records in 1 clusters" in merged.out
+    assert "merged 1 record in 1 cluster" in merged.out
     assert f"saved: {len(EDITED.encode())} bytes, 120 tokens" in merged.out
     assert [record["id"] for record in run("list", "--json").json["records"]] == [ids[2], ids[0]]
 
@@ -99,8 +99,8 @@ def test_an_export_leaves_out_copies_and_leaks_and_reports_them(run: Run, ids: l
     (tmp_path / "test.jsonl").write_text(json.dumps({"output": OTHER}) + "\n")
     done = run("export", "train.jsonl", "--dedup", "near", "--against", "test.jsonl", "--report", "dropped.jsonl")
     assert done.code == 0, done.err
-    assert "1 records written" in done.out
-    assert "left out: 1 duplicates, 1 that duplicate a held-out row" in done.out
+    assert "1 record written" in done.out
+    assert "left out: 1 duplicate, 1 that duplicate a held-out row" in done.out
     report = [json.loads(line) for line in (tmp_path / "dropped.jsonl").read_text().splitlines()]
     assert {row["record_id"]: (row["reason"], row["of"]) for row in report} == {
         ids[1]: ("duplicate", ids[0]),
