@@ -45,10 +45,14 @@ def ask(
     """Answer a question from the store, with citations that are checked."""
     from genstore.cli.session import body_from
     from genstore.cli.show import clean
-    from genstore.errors import GeneratorError
+    from genstore.errors import GenstoreError
     from genstore.exchange.form import answer_to_json
 
+    streamed = False
+
     def show(piece: str) -> None:
+        nonlocal streamed
+        streamed = True
         sys.stdout.write(clean(piece))
         sys.stdout.flush()
 
@@ -67,10 +71,12 @@ def ask(
     with context.obj.open(create=False) as store:
         try:
             answer = store.ask(body_from(question) if question == "-" else question, where, **options)
-        except GeneratorError as error:
-            sys.stdout.write("\n")  # behind what was streamed of the answer
-            sys.stdout.flush()
-            err.print(f"[dim]the question is on record: genstore show {error.record_id}[/]")
+        except GenstoreError as error:
+            if streamed:
+                sys.stdout.write("\n")
+                sys.stdout.flush()
+            if error.record_id is not None:
+                err.print(f"[dim]the question is on record: genstore show {error.record_id}[/]")
             raise
         store.flush_words()
     if as_json:

@@ -30,8 +30,8 @@ ASK = "ask"
 Rerank = Callable[[str, Sequence[str]], Sequence[float]]
 """(question, texts) -> a relevance in [0, 1] of each."""
 
-# Candidates whose texts are read: enough for repeats and near ones to drop out of.
-_POOL = 20
+MOST_PASSAGES = 20
+"""Candidates whose texts are read: enough for repeats and near ones to drop out of."""
 # Where in the order of nearness the background of a question is taken from.
 _NEAR, _FAR = 10, 100
 # How much the best judged past generation gains over one nobody judged; scores lie in [0, 1].
@@ -52,10 +52,6 @@ class Wanted:
     def __post_init__(self) -> None:
         if self.kinds not in KINDS:
             raise InvalidInput(f"sources is {self.kinds!r}; it is one of {', '.join(KINDS)}")
-        if not 1 <= self.limit <= _POOL:
-            raise InvalidInput(f"passages is {self.limit}; pass 1 to {_POOL}")
-        if not 0 <= self.diversity <= 1:
-            raise InvalidInput(f"diversity is {self.diversity}; it lies between 0 and 1")
 
     def condition(self, where: Filter) -> Filter:
         """The caller's filter, narrowed to what may be a source: no failures, and no answers made of other sources."""
@@ -80,7 +76,7 @@ def retrieve(
     background = _background(found)
     if wanted.prefer is not None:
         found = _preferred(connection, found, wanted.prefer)
-    found = _not_repeated(connection, found[: 2 * _POOL], projection.info.cutter)[:_POOL]
+    found = _not_repeated(connection, found[: 2 * MOST_PASSAGES], projection.info.cutter)[:MOST_PASSAGES]
     records = load(connection, bodies, list(dict.fromkeys(item.place.record_id for item in found)))
     found = [item for item in found if item.place.record_id in records]
     if rerank is not None:

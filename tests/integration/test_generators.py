@@ -148,6 +148,45 @@ def test_a_server_that_fails_is_named_and_the_question_kept(
     assert [edge.role for edge in store.relations(record.id)] == ["retrieved"]
 
 
+SAID = {"role": "assistant", "content": WHALES}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"usage": None},
+        {"usage": {}},
+        {"usage": "much"},
+        {"usage": {"prompt_tokens": "12", "completion_tokens": -1, "cost": -1, "prompt_tokens_details": 3}},
+        {"usage": {"prompt_tokens": 1.5, "completion_tokens": 2**60, "cost": "free"}},
+        {"choices": [{"index": 0, "message": SAID}]},
+        {"choices": [{"index": 0, "message": SAID, "finish_reason": 7}]},
+        {"choices": [{"index": 0, "message": SAID, "finish_reason": "x\0" * 1_000}]},
+        {
+            "choices": [
+                {"index": 0, "message": {"content": [{"type": "text", "text": WHALES}]}, "finish_reason": "stop"}
+            ]
+        },
+    ],
+)
+def test_an_answer_is_not_lost_for_what_a_server_says_beside_it(
+    filled: Store, server: ChatServer, odd: dict[str, Any]
+) -> None:
+    server.odd = odd
+    server.reply = lambda messages: WHALES
+    answer = filled.ask(QUESTION, generator=server.address)
+    assert filled.get(answer.id).output_text == WHALES
+    if "usage" in odd:
+        assert answer.usage == Usage()
+
+
+@pytest.mark.parametrize("choices", [{"a": 1}, [3], ["x"], None])
+def test_choices_that_are_none_are_an_error_of_the_server(filled: Store, server: ChatServer, choices: Any) -> None:
+    server.odd = {"choices": choices, "error": {"message": "the model is asleep"}}
+    error, _ = failed(filled, generator=server.address)
+    assert str(error).endswith("answered without choices: the model is asleep")
+
+
 def test_a_stream_that_is_cut_leaves_what_came_of_it(filled: Store, server: ChatServer) -> None:
     server.mode = "cut"
     pieces: list[str] = []
@@ -155,6 +194,15 @@ def test_a_stream_that_is_cut_leaves_what_came_of_it(filled: Store, server: Chat
     assert "cut the stream" in str(error)
     assert (record.status, record.output_text) == ("partial", "".join(pieces))
     assert record.output_text.startswith("Bowhead whales can live")
+
+
+def test_a_stream_that_is_cut_within_a_marker_leaves_all_that_came(filled: Store, server: ChatServer) -> None:
+    server.reply = lambda messages: "whales [12, 13, 14, 15, 16]."
+    server.mode = "cut"
+    pieces: list[str] = []
+    _, record = failed(filled, generator=server.address, stream=pieces.append)
+    assert (record.status, record.output_text) == ("partial", "".join(pieces))
+    assert record.output_text == "whales [12, 13,"
 
 
 def test_a_server_that_is_busy_is_asked_again(filled: Store, server: ChatServer) -> None:
@@ -186,6 +234,9 @@ def test_a_reader_that_goes_away_leaves_what_was_written(filled: Store, server: 
         ("", GeneratorError, ""),
         ("ftp://host#m", InvalidInput, "is no generator"),
         ("http://127.0.0.1:1/v1", InvalidInput, "names no model"),
+        ("http://user:secret@host:port/v1#m", InvalidInput, "host or port that cannot be read"),
+        ("http://user:secret@[::1/v1#m", InvalidInput, "host or port that cannot be read"),
+        ("ftp://user:secret@host#m", InvalidInput, "'ftp://…' is no generator"),
         ("./no/such/model", GeneratorError, "cannot be loaded"),
     ],
 )
@@ -195,10 +246,12 @@ def test_an_unknown_generator_is_named_and_the_question_kept(
     if not name:
         assert filled.ask(QUESTION, generator=name).extractive  # nothing said: the default
         return
-    with pytest.raises(kind, match=says):
+    with pytest.raises(kind, match=says) as raised:
         filled.ask(QUESTION, generator=name)
     record = filled.list("operation:ask").records[0]
     assert (record.status, record.prompt_text) == ("error", QUESTION)
+    assert getattr(raised.value, "record_id", None) == record.id
+    assert "secret" not in f"{raised.value} {record}"
 
 
 # A language model of random weights and a tokenizer trained on the spot.
@@ -267,6 +320,17 @@ def test_a_password_in_an_address_is_neither_shown_nor_kept(open_store: Any) -> 
     store.add(text=WHALES, name="whales.md")
     error, record = failed(store, generator="http://user:secret@127.0.0.1:1/v1#m")
     assert "http://127.0.0.1:1/v1 cannot be reached" in str(error)
+    assert "secret" not in f"{error} {record}"
+
+
+def test_a_key_in_an_address_is_sent_and_neither_shown_nor_kept(open_store: Any, server: ChatServer) -> None:
+    store = open_store(auto_index=False, generator_attempts=1)
+    store.add(text=WHALES, name="whales.md")
+    generator = server.address.replace("#", "?key=secret#")
+    assert store.ask(QUESTION, generator=generator).model == "tiny-chat"
+    assert server.path == "/v1/chat/completions?key=secret"
+    server.mode = 500
+    error, record = failed(store, generator=generator)
     assert "secret" not in f"{error} {record}"
 
 
