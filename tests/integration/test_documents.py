@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -50,6 +51,51 @@ def test_a_pattern_and_a_named_file(store: Store, folder: Path) -> None:
     for absent in (folder / "absent.md", f"{folder}/*.absent"):
         with pytest.raises(NotFound, match="absent"):
             store.add(absent)
+
+
+def test_a_pattern_goes_round_no_circle_of_links(store: Store, folder: Path) -> None:
+    (folder / "deep" / "up").symlink_to(folder, target_is_directory=True)
+    report = store.add(f"{folder}/**/*.md", f"{folder}/*.md", folder / "whales.md")
+    assert (report.added, report.failed, store.count()) == (1, 0, 1)
+    assert store.add(folder).added == 1  # eagles.txt, by no link
+
+
+@pytest.mark.parametrize("path", ["", b"docs", 3, None])
+def test_what_is_no_path_is_named(store: Store, path: object) -> None:
+    with pytest.raises(InvalidInput, match="is no path"):
+        store.add(path)  # type: ignore[arg-type]
+
+
+def test_a_name_too_long_for_a_file_is_not_there(store: Store) -> None:
+    with pytest.raises(NotFound, match="there is no x"):
+        store.add("x" * 300)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_a_folder_that_cannot_be_read_is_reported(store: Store, folder: Path) -> None:
+    (folder / "deep").chmod(0)
+    try:
+        report = store.add(folder)
+    finally:
+        (folder / "deep").chmod(0o700)
+    assert ((folder / "deep").as_posix(), "it cannot be read: Permission denied") in report.errors
+    assert report.added == 1
+
+
+def test_a_file_that_needs_an_extra_leaves_the_others(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.html").write_text("<p>text</p>")
+    monkeypatch.setitem(sys.modules, "inscriptis", None)
+    report = store.add(folder)
+    assert (report.added, report.failed) == (2, 2)
+    assert 'pip install "genstore[documents]"' in report.errors[0][1]
+
+
+def test_a_wrong_field_is_said_once_and_not_of_every_file(store: Store, folder: Path) -> None:
+    for fields in ({"tags": [""]}, {"metadata": 3}):
+        with pytest.raises(InvalidInput):
+            store.add(folder, **fields)
 
 
 def test_a_file_that_did_not_change_is_not_stored_again(store: Store, folder: Path) -> None:
