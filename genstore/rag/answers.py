@@ -47,7 +47,7 @@ def read_answer(connection: Connection, bodies: Bodies, record_id: str) -> Answe
 
 
 def answer_of(record: Record, citations: Sequence[Citation]) -> Answer:
-    """The answer that a record and its citations are. What of its metadata was edited to something else counts as none."""
+    """The answer that a record and its citations are. Metadata that was edited to something else is none."""
     known = record.metadata.get(KEY)
     known = known if isinstance(known, Mapping) else {}
     return Answer(
