@@ -17,6 +17,7 @@ from genstore.records import Part, Record
 from genstore.search.plan import Found, Place, Plan, find_passages, question_in_words
 from genstore.sql import tables
 from genstore.sql.read import load
+from genstore.sql.versions import outdated
 
 if TYPE_CHECKING:
     from genstore.search.projection import Projection
@@ -73,14 +74,16 @@ def retrieve(
 ) -> Retrieved:
     """The sources, best first; fewer than wanted, or none, where the store has no more."""
     found = find_passages(connection, projection, question_in_words(projection, question, plan.mode), plan)
+    old = outdated(connection, {item.place.record_id for item in found})
+    found = [item for item in found if item.place.record_id not in old]
     background = _background(found)
-    if wanted.prefer is not None:
-        found = _preferred(connection, found, wanted.prefer)
+    gains = _gains(connection, found, wanted.prefer) if wanted.prefer is not None else {}
+    found = _raised(found, gains)
     found = _not_repeated(connection, found[: 2 * MOST_PASSAGES], projection.info.cutter)[:MOST_PASSAGES]
     records = load(connection, bodies, list(dict.fromkeys(item.place.record_id for item in found)))
     found = [item for item in found if item.place.record_id in records]
     if rerank is not None:
-        found = _reranked(question, found, records, rerank)
+        found = _raised(_reranked(question, found, records, rerank), gains)
     vectors = projection.index.dense_vectors([item.point for item in found])
     chosen = diversified(
         [item.point for item in found], [item.score for item in found], vectors, wanted.limit, wanted.diversity
@@ -108,8 +111,8 @@ def _with_cosine(sources: list[Source], question: str, projection: Projection) -
     return sources
 
 
-def _preferred(connection: Connection, found: Sequence[Found], name: str) -> list[Found]:
-    """The same, records that were judged well first: the mean score, within those there are, raises or lowers them."""
+def _gains(connection: Connection, found: Sequence[Found], name: str) -> dict[str, float]:
+    """What each record that was judged gains: the mean of its scores of this name, within those there are."""
     scores = tables.scores
     ids = {item.place.record_id for item in found}
     query = select(scores.c.record_id, scores.c.value).where(
@@ -120,13 +123,19 @@ def _preferred(connection: Connection, found: Sequence[Found], name: str) -> lis
         judged.setdefault(record_id, []).append(value)
     means = {record_id: sum(values) / len(values) for record_id, values in judged.items()}
     low, high = min(means.values(), default=0.0), max(means.values(), default=0.0)
+    return {
+        record_id: _PREFERENCE * ((mean - low) / (high - low) if high > low else 1.0)
+        for record_id, mean in means.items()
+    }
 
-    def gain(record_id: str) -> float:
-        if record_id not in means:
-            return 0.0
-        return _PREFERENCE * ((means[record_id] - low) / (high - low) if high > low else 1.0)
 
-    raised = [replace(item, score=(item.score + gain(item.place.record_id)) / (1 + _PREFERENCE)) for item in found]
+def _raised(found: Sequence[Found], gains: Mapping[str, float]) -> list[Found]:
+    """The same with what each record gains, best first; scores stay within [0, 1]."""
+    if not gains:
+        return list(found)
+    raised = [
+        replace(item, score=(item.score + gains.get(item.place.record_id, 0.0)) / (1 + _PREFERENCE)) for item in found
+    ]
     return sorted(raised, key=lambda item: -item.score)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection, Exists, exists, select
 
 from genstore.sql import tables
+from genstore.sql.read import chunked
 
 _records, _relations = tables.records, tables.relations
 
@@ -22,6 +25,15 @@ def superseded() -> Exists:
         newer.c.id == _relations.c.source_id,
         newer.c.kind == "document",
     )
+
+
+def outdated(connection: Connection, record_ids: Iterable[str]) -> set[str]:
+    """Those that are older versions: until the index has caught up it still holds their passages."""
+    found: set[str] = set()
+    for chunk in chunked(record_ids):
+        query = select(_records.c.id).where(_records.c.id.in_(chunk), superseded().correlate(_records))
+        found.update(connection.execute(query).scalars())
+    return found
 
 
 def older(connection: Connection, record_id: str) -> list[str]:

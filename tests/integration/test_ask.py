@@ -118,6 +118,16 @@ def test_an_older_version_is_not_answered_from(filled: Store) -> None:
     assert "200 years" not in filled.ask(QUESTION).text
 
 
+def test_an_older_version_is_not_answered_from_while_another_process_owns_the_index(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.flush()
+    filled.add(text=WHALES.replace("200 years", "211 years"), name="whales.md")
+    monkeypatch.setattr(Store, "_catch_up_briefly", lambda *_, **__: None)  # as when the index is busy
+    answer = filled.ask(QUESTION, abstain_below=0.0)
+    assert all("whales.md" not in str(one.location) for one in answer.citations)
+
+
 def test_deleting_a_document_takes_its_citations_and_leaves_the_answer(filled: Store) -> None:
     answer = filled.ask(QUESTION)
     filled.delete(answer.citations[0].record_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from genstore import Store
-from genstore.errors import GeneratorError, InvalidInput
+from genstore.errors import GeneratorError, InvalidInput, MissingDependency
 from genstore.records import Answer, Record, Usage
 from tests.chat_server import ChatServer, serving
 
@@ -301,8 +303,6 @@ def test_a_local_model_writes_the_same_streamed_or_not(open_store: Any, tiny_mod
 
 
 def test_a_local_model_with_a_chat_format_is_given_messages(open_store: Any, tiny_model: Path, tmp_path: Path) -> None:
-    import shutil
-
     from transformers import AutoTokenizer
 
     folder = tmp_path / "chat"
@@ -313,6 +313,43 @@ def test_a_local_model_with_a_chat_format_is_given_messages(open_store: Any, tin
     store = open_store(auto_index=False, max_output_tokens=4, generator=str(folder))
     store.add(text=WHALES, name="whales.md")
     assert store.ask(QUESTION).usage.output_tokens == 4
+
+
+def test_a_chat_format_without_system_messages_is_given_one_with_the_question(
+    open_store: Any, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gemma"
+    shutil.copytree(tiny_model, folder)
+    (folder / "chat_template.jinja").write_text(
+        "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
+    )
+    store = open_store(auto_index=False, max_output_tokens=4, generator=str(folder))
+    store.add(text=WHALES, name="whales.md")
+    assert store.ask(QUESTION).usage.output_tokens == 4
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / "chat_template.jinja").write_text("{{ raise_exception('no way') }}")
+    error, _ = failed(store, generator=str(broken))
+    assert "the chat format of" in str(error)
+    assert "no way" in str(error)
+
+
+def test_a_damaged_model_and_a_missing_package_are_named(
+    filled: Store, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(tiny_model, folder)
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    error, _ = failed(filled, generator=str(folder))
+    assert "cannot be loaded" in str(error)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingDependency, match="pip install transformers"):
+        filled.ask(QUESTION, generator="some/model")
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    with pytest.raises(MissingDependency, match="pip install sentence-transformers"):
+        filled.ask(QUESTION, rerank="some/encoder")
+    assert filled.count("operation:ask status:error") == 3
 
 
 def test_a_password_in_an_address_is_neither_shown_nor_kept(open_store: Any) -> None:
