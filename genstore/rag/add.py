@@ -15,7 +15,7 @@ from genstore.rag.extractors.extract import extract
 from genstore.rag.files import Found, find_files
 from genstore.records import Record
 from genstore.sql.rows import record_rows
-from genstore.sql.versions import current
+from genstore.sql.versions import current, settle
 from genstore.sql.write import Entry
 
 if TYPE_CHECKING:
@@ -103,6 +103,11 @@ def _store(store: Store, data: bytes, name: str, fields: Mapping[str, Any], repo
         return "unchanged"
     older = [found for found, _ in versions]
     report.records += store.write_entries([Entry(record_rows(record), relations=_takes_the_place_of(record, older))])
+    with store.database.read() as connection:
+        now = current(connection, record.project, name)
+    if len(now) > 1:  # another process added it meanwhile
+        with store.database.write() as connection:
+            settle(connection, record.project, name)
     return "changed" if older else "added"
 
 

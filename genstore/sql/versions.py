@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, Exists, exists, select
 
-from genstore.sql import tables
+from genstore.records import Relation
+from genstore.sql import annotate, tables
 from genstore.sql.read import chunked
 
 _records, _relations = tables.records, tables.relations
@@ -45,7 +46,7 @@ def older(connection: Connection, record_id: str) -> list[str]:
 def current(connection: Connection, project: str, name: str) -> list[tuple[str, str]]:
     """(id, fingerprint) of the documents of this name that searches find, newest first.
 
-    One, unless two processes added the file at the same moment.
+    One, unless two processes are adding the file at this moment: see `settle`.
     """
     query = (
         select(_records.c.id, _records.c.fingerprint)
@@ -58,3 +59,13 @@ def current(connection: Connection, project: str, name: str) -> list[tuple[str, 
         .order_by(_records.c.created_us.desc(), _records.c.id.desc())
     )
     return [(row.id, row.fingerprint) for row in connection.execute(query)]
+
+
+def settle(connection: Connection, project: str, name: str) -> None:
+    """Let the newest document of this name take the place of the others that are current.
+
+    Two processes that add a file at once each find no other's; the one that commits last finds both afterwards.
+    """
+    newest, *others = [record_id for record_id, _ in current(connection, project, name)] or [""]
+    for record_id in others:
+        annotate.relate(connection, Relation(newest, "edit_of", record_id))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from genstore import Store
 from genstore.errors import InvalidInput, NotFound
+from genstore.sql.versions import current
 from tests.conftest import OpenStore
 
 
@@ -96,6 +100,29 @@ def test_a_wrong_field_is_said_once_and_not_of_every_file(store: Store, folder: 
     for fields in ({"tags": [""]}, {"metadata": 3}):
         with pytest.raises(InvalidInput):
             store.add(folder, **fields)
+
+
+def test_a_file_that_is_added_by_many_at_once_is_one_document(
+    store: Store, open_store: OpenStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = [open_store(auto_index=False) for _ in range(4)]
+    everyone_looked = threading.Barrier(4, timeout=30)
+    looked: set[int] = set()
+
+    def look(connection: Connection, project: str, name: str) -> list[tuple[str, str]]:
+        found = current(connection, project, name)
+        if (thread := threading.get_ident()) not in looked:
+            looked.add(thread)
+            everyone_looked.wait()
+        return found
+
+    monkeypatch.setattr("genstore.rag.add.current", look)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda one: one.add(folder / "whales.md"), stores))
+    monkeypatch.undo()
+    assert store.count("kind:document") == 4
+    assert len(found(store, "sea")) == 1
+    assert store.add(folder / "whales.md").unchanged == 1
 
 
 def test_a_file_that_did_not_change_is_not_stored_again(store: Store, folder: Path) -> None:
