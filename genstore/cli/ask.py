@@ -39,6 +39,12 @@ def ask(
     abstain_below: Annotated[
         float | None, typer.Option(help="Evidence, 0 to 1, below which nothing is answered.")
     ] = None,
+    diversity: Annotated[
+        float, typer.Option(help="0 takes the best passages however alike, 1 those most unlike.")
+    ] = 0.3,
+    neighbours: Annotated[
+        int | None, typer.Option(help="Passages before and after each that are read with it.")
+    ] = None,
     stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Show the answer as it comes.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
@@ -62,6 +68,8 @@ def ask(
         "session_id": session,
         "passages": passages,
         "quotes": quotes,
+        "diversity": diversity,
+        "neighbours": neighbours,
         "prefer": prefer,
         "rerank": rerank,
         "template": template,

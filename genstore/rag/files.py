@@ -14,6 +14,9 @@ from genstore.rag.extractors.extract import is_document
 
 STANDARD = "-"
 _HEAD = 8_192
+# By which a folder is a store, and what a store keeps in it; see opening.py.
+_DATABASE = "genstore.db"
+_OWN = frozenset((_DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm", "genstore.toml", "index", "blobs"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class Found:
 
 
 def find_files(paths: Iterable[str | os.PathLike[str]], stdin_name: str = "stdin") -> list[Found]:
-    """The files, each once, in order; those in a folder sorted, hidden ones left out.
+    """The files, each once, in order; those in a folder sorted, hidden ones and those of stores left out.
 
     stdin_name: what "-" is called. Raises NotFound for a path that is not there and a pattern that fits nothing.
     """
@@ -91,7 +94,7 @@ def _fitting(pattern: str) -> Iterator[Found]:
     met: set[str] = set()
     for match in sorted(glob.glob(pattern, recursive=True), key=lambda match: (match.count(os.sep), match)):
         real = os.path.realpath(match)
-        if real not in met and os.path.isfile(match):
+        if real not in met and os.path.isfile(match) and not _in_store(Path(real)):
             met.add(real)
             path = Path(match)
             yield Found(path.as_posix(), path, asked_for=False)
@@ -99,9 +102,18 @@ def _fitting(pattern: str) -> Iterator[Found]:
         raise NotFound(f"no file fits {pattern!r}; ** goes into folders below")
 
 
+def _in_store(path: Path) -> bool:
+    """Whether a file is one that a store keeps itself in."""
+    below = zip(path.parents, (path, *path.parents), strict=False)
+    return any(inner.name in _OWN and (folder / _DATABASE).exists() for folder, inner in below)
+
+
 def _below(folder: Path) -> Iterator[Found]:
     unread: list[OSError] = []
     for place, folders, names in os.walk(folder, onerror=unread.append):
+        if _DATABASE in names:  # a store, whose own files are no documents
+            folders[:] = [name for name in folders if name not in _OWN]
+            names = [name for name in names if name not in _OWN]
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(place, name)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+import genstore
 from genstore import Store
 from genstore.errors import InvalidInput, NotFound
 from genstore.sql.versions import current
@@ -62,6 +63,17 @@ def test_a_pattern_goes_round_no_circle_of_links(store: Store, folder: Path) -> 
     report = store.add(f"{folder}/**/*.md", f"{folder}/*.md", folder / "whales.md")
     assert (report.added, report.failed, store.count()) == (1, 0, 1)
     assert store.add(folder).added == 1  # eagles.txt, by no link
+
+
+def test_a_store_within_the_folder_is_no_document(store: Store, folder: Path) -> None:
+    with genstore.open(folder / "genstore.store", auto_index=False) as inner:
+        inner.log(output="text of another store")
+        inner.flush()
+    (folder / "genstore.store" / "notes.txt").write_text("Somebody's own notes.")
+    report = store.add(folder, f"{folder}/**/*")
+    assert {store.get(one).name for one in report.records} == {
+        (folder / name).as_posix() for name in ("whales.md", "deep/eagles.txt", "genstore.store/notes.txt")
+    }
 
 
 @pytest.mark.parametrize("path", ["", b"docs", 3, None])
