@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,8 +36,9 @@ def command_lines() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the file that README imports."""
+    """A folder with the file that README imports and the documents that it adds."""
     made = tmp_path_factory.mktemp("readme")
+    shutil.copytree(ROOT / "docs", made / "docs")
     with gzip.open(made / "outputs.jsonl.gz", "wt", encoding="utf-8") as file:
         file.writelines(json.dumps(row) + "\n" for row in OUTPUTS)
     return made
