@@ -8,9 +8,10 @@ from __future__ import annotations
 
 
 class GenstoreError(Exception):
-    """The base of all errors raised on purpose."""
+    """The base of all errors raised on purpose. record_id: what `ask` kept of a question that failed."""
 
     code = "error"
+    record_id: str | None = None
 
 
 class InvalidInput(GenstoreError):
@@ -134,7 +135,6 @@ class MissingDependency(GenstoreError):
 
 
 class GeneratorError(GenstoreError):
-    """What should write an answer cannot be had, or failed; record_id: the question with what came of it, if kept."""
+    """What should write an answer cannot be had, or failed."""
 
     code = "generator_error"
-    record_id: str | None = None

@@ -24,7 +24,8 @@ USAGE = {
 class ChatServer(ThreadingHTTPServer):
     """reply: what it answers. mode: "ok", "empty" (no choices), "cut" (a stream that ends too soon), "garbled" (one
     that is no JSON), "silent" (no
-    answer before the server ends), or a status to refuse with; failures: statuses to refuse the next requests with."""
+    answer before the server ends), or a status to refuse with; failures: statuses to refuse the next requests with.
+    odd: fields that take the place of a whole reply's; path: of the last request, with its query."""
 
     daemon_threads = True
 
@@ -33,6 +34,8 @@ class ChatServer(ThreadingHTTPServer):
         self.reply = reply
         self.mode: str | int = "ok"
         self.failures: list[int] = []
+        self.odd: dict[str, Any] = {}
+        self.path = ""
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.ended = threading.Event()
@@ -55,7 +58,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.requests.append(body)
         self.server.keys.append(self.headers.get("authorization"))
-        if self.path != "/v1/chat/completions":
+        self.server.path = self.path
+        if self.path.partition("?")[0] != "/v1/chat/completions":
             self._json(404, {"error": {"message": f"no {self.path} here"}})
         elif self.server.failures:
             self._json(self.server.failures.pop(0), {"error": {"message": "not now"}})
@@ -72,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
         message = {"role": "assistant", "content": self.server.reply(body["messages"])}
         choices = [{"index": 0, "message": message, "finish_reason": "stop"}] if self.server.mode != "empty" else []
         self._json(200, {"id": "1", "object": "chat.completion", "created": 0, "model": body["model"],
-                         "choices": choices, "usage": USAGE})  # fmt: skip
+                         "choices": choices, "usage": USAGE, **self.server.odd})  # fmt: skip
 
     def _stream(self, body: dict[str, Any]) -> None:
         """The answer in pieces of three characters: words and markers are cut anywhere."""

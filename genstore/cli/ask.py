@@ -39,16 +39,26 @@ def ask(
     abstain_below: Annotated[
         float | None, typer.Option(help="Evidence, 0 to 1, below which nothing is answered.")
     ] = None,
+    diversity: Annotated[
+        float, typer.Option(help="0 takes the best passages however alike, 1 those most unlike.")
+    ] = 0.3,
+    neighbours: Annotated[
+        int | None, typer.Option(help="Passages before and after each that are read with it.")
+    ] = None,
     stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Show the answer as it comes.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Answer a question from the store, with citations that are checked."""
     from genstore.cli.session import body_from
     from genstore.cli.show import clean
-    from genstore.errors import GeneratorError
+    from genstore.errors import GenstoreError
     from genstore.exchange.form import answer_to_json
 
+    streamed = False
+
     def show(piece: str) -> None:
+        nonlocal streamed
+        streamed = True
         sys.stdout.write(clean(piece))
         sys.stdout.flush()
 
@@ -58,6 +68,8 @@ def ask(
         "session_id": session,
         "passages": passages,
         "quotes": quotes,
+        "diversity": diversity,
+        "neighbours": neighbours,
         "prefer": prefer,
         "rerank": rerank,
         "template": template,
@@ -67,10 +79,12 @@ def ask(
     with context.obj.open(create=False) as store:
         try:
             answer = store.ask(body_from(question) if question == "-" else question, where, **options)
-        except GeneratorError as error:
-            sys.stdout.write("\n")  # behind what was streamed of the answer
-            sys.stdout.flush()
-            err.print(f"[dim]the question is on record: genstore show {error.record_id}[/]")
+        except GenstoreError as error:
+            if streamed:
+                sys.stdout.write("\n")
+                sys.stdout.flush()
+            if error.record_id is not None:
+                err.print(f"[dim]the question is on record: genstore show {error.record_id}[/]")
             raise
         store.flush_words()
     if as_json:

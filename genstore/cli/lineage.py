@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,7 @@ from rich.tree import Tree
 from genstore.cli.session import out
 
 if TYPE_CHECKING:
-    from genstore.records import Record
+    from genstore.records import Record, Relation
     from genstore.sql.lineage import Lineage
 
 
@@ -44,23 +45,28 @@ def _print_tree(found: Lineage) -> None:
     tree = Tree(_node(found.records[found.root]))
     shown = {found.root}
     for up in (True, False):
-        _grow(tree, found, found.root, up, shown)
+        edges: dict[str, list[Relation]] = {}
+        for edge in found.relations:
+            edges.setdefault(edge.source_id if up else edge.target_id, []).append(edge)
+        _grow(tree, found, edges, found.root, up, shown)
     out.print(tree)
     if len(found.records) == 1:
         out.print("[dim]no relations[/]")
 
 
-def _grow(tree: Tree, found: Lineage, record_id: str, up: bool, shown: set[str]) -> None:
-    for edge in found.relations:
-        here, there = (edge.source_id, edge.target_id) if up else (edge.target_id, edge.source_id)
-        wanted = found.distances[there] < 0 if up else found.distances[there] > 0
-        if here != record_id or not wanted:
+def _grow(
+    tree: Tree, found: Lineage, edges: Mapping[str, Sequence[Relation]], record_id: str, up: bool, shown: set[str]
+) -> None:
+    """Hang below a record what is one relation further away. edges: by the record they leave in this direction."""
+    for edge in edges.get(record_id, ()):
+        there = edge.target_id if up else edge.source_id
+        if found.distances[there] >= 0 if up else found.distances[there] <= 0:
             continue
         arrow = f"{edge.role} → " if up else f"← {edge.role} by "
         branch = tree.add(Text.assemble((arrow, "cyan"), _node(found.records[there])))
         if there not in shown:
             shown.add(there)
-            _grow(branch, found, there, up, shown)
+            _grow(branch, found, edges, there, up, shown)
 
 
 def _node(record: Record) -> Text:

@@ -123,6 +123,8 @@ def relation_to_json(relation: Relation) -> Form:
     return {**form, "attributes": dict(relation.attributes)} if relation.attributes else form
 
 
+# What both databases count to.
+_LARGEST = 2**31 - 1
 _CITATION = ("number", "record_id", "side", "position", "start", "end", "support")
 
 
@@ -250,7 +252,9 @@ def _citation(form: Mapping[str, Any]) -> Citation:
     numbers += [form.get("start"), form.get("end")]
     support = form.get("support")
     whole = len(numbers) == 6 and all(type(number) is int and number >= 0 for number in numbers)
-    if not whole or form.get("side") not in SIDES or not isinstance(support, int | float):
+    # Spans that hold something; NaN is in no range.
+    spans = whole and max(numbers) <= _LARGEST and numbers[0] < numbers[1] and numbers[4] < numbers[5]
+    if not spans or form.get("side") not in SIDES or not isinstance(support, int | float) or not 0 <= support <= 1:
         raise InvalidInput(f"a citation is {str(dict(form))[:120]}; export one to see its shape")
     return Citation(
         number=numbers[2],

@@ -177,7 +177,7 @@ class _Import:
             )
 
         if left_out:
-            self._report.notes.append(f"{left_out} citations were left out, what they cite is not in the store")
+            self._report.notes.append(f"{left_out} citations were left out, what they cite is not in the project")
 
     def _present(self, ids: Iterable[str]) -> dict[str, Record]:
         """The records that are in the store already, without their bodies."""

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from genstore.entry import build_record
-from genstore.errors import InvalidInput
+from genstore.entry import build_record, checked_mapping, checked_tags
+from genstore.errors import InvalidInput, MissingDependency
 from genstore.identity import canonical_json, sha256
 from genstore.rag.documents import Document
 from genstore.rag.extractors.extract import extract
 from genstore.rag.files import Found, find_files
 from genstore.records import Record
 from genstore.sql.rows import record_rows
-from genstore.sql.versions import current
+from genstore.sql.versions import current, settle
 from genstore.sql.write import Entry
 
 if TYPE_CHECKING:
@@ -58,10 +58,12 @@ def add(
 
     name: what the text, standard input or a single file is called; its suffix says the format ("notes.md").
     progress is called with (done, left). fields: of every document, as `log` takes them.
-    Raises NotFound for a path that is not there, before anything is stored; MissingDependency.
+    Raises NotFound for a path that is not there, before anything is stored.
     """
     if (text is None) == (not paths):
         raise InvalidInput("nothing to add, or two things at once: pass paths, or text= with name=")
+    fields["metadata"] = checked_mapping(fields.get("metadata"), "metadata")
+    fields["tags"] = checked_tags(fields.get("tags") or ())
     report = AddReport()
     if text is not None:
         if not name:
@@ -85,7 +87,7 @@ def _add_file(store: Store, file: Found, name: str, fields: Mapping[str, Any], r
         return "ignored"
     try:
         return _store(store, file.read(), name, fields, report)
-    except InvalidInput as error:
+    except (InvalidInput, MissingDependency) as error:  # of this file: the others can be read
         report.errors.append((name, str(error)))
         return "failed"
 
@@ -101,6 +103,11 @@ def _store(store: Store, data: bytes, name: str, fields: Mapping[str, Any], repo
         return "unchanged"
     older = [found for found, _ in versions]
     report.records += store.write_entries([Entry(record_rows(record), relations=_takes_the_place_of(record, older))])
+    with store.database.read() as connection:
+        now = current(connection, record.project, name)
+    if len(now) > 1:  # another process added it meanwhile
+        with store.database.write() as connection:
+            settle(connection, record.project, name)
     return "changed" if older else "added"
 
 
@@ -108,7 +115,7 @@ def _record(document: Document, data: bytes, name: str, fields: Mapping[str, Any
     known: dict[str, Any] = {"source_sha256": sha256(data), "size_bytes": len(data)}
     if document.title:
         known["title"] = document.title
-    metadata = {**known, **(fields.get("metadata") or {})}
+    metadata = {**known, **fields["metadata"]}
     return build_record(None, [document.part()], **{**fields, "kind": "document", "name": name, "metadata": metadata})
 
 

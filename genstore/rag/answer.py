@@ -19,7 +19,7 @@ from genstore.rag.evidence import ABSTAIN_BELOW, evidence, words
 from genstore.rag.generators.generator import Generator, Outcome, Request, resolve
 from genstore.rag.markers import MarkerFilter
 from genstore.rag.packing import pack
-from genstore.rag.retrieve import ASK, Kinds, Wanted, retrieve, sources_plan
+from genstore.rag.retrieve import ASK, MOST_PASSAGES, Kinds, Wanted, retrieve, sources_plan
 from genstore.rag.sources import Retrieved, Source
 from genstore.rag.template import NOT_FOUND, load_template
 from genstore.records import Answer, Record
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from genstore.store import Store
 
 _MOST_TURNS = 8
+_MOST_QUOTES = 100
+_MOST_NEIGHBOURS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ def ask(store: Store, question: str, where: Where, options: Options) -> Answer:
     if not isinstance(question, str) or not question.strip():
         raise InvalidInput("the question is empty; ask something")
     options = _checked(options)
+    checked_name(options.generator or store.settings.generator, "generator")
     condition, wanted = as_filter(where), _wanted(options)
     earlier = _earlier(store, options.session_id)
     draft = _Draft(question, understood(question, earlier), earlier=earlier)
@@ -117,7 +120,7 @@ def ask(store: Store, question: str, where: Where, options: Options) -> Answer:
     except BaseException as error:
         # A closed terminal and Ctrl-C as well: what the model has written so far was paid for.
         record = _store(store, draft, options, error)
-        if isinstance(error, GeneratorError):
+        if isinstance(error, GenstoreError):
             error.record_id = record.id
         raise
     record = _store(store, draft, options, None)
@@ -125,17 +128,37 @@ def ask(store: Store, question: str, where: Where, options: Options) -> Answer:
 
 
 def _checked(options: Options) -> Options:
-    """The options that the answer's record will have, checked before anything is generated and paid for."""
+    """The options, checked before anything is generated and paid for."""
+    _check_number("quotes", options.quotes, 1, _MOST_QUOTES, whole=True)
+    if options.neighbours is not None:
+        _check_number("neighbours", options.neighbours, 0, _MOST_NEIGHBOURS, whole=True)
+    if options.abstain_below is not None:
+        _check_number("abstain_below", options.abstain_below, 0, 1)
+    if options.stream is not None and not callable(options.stream):
+        raise InvalidInput(f"stream is {options.stream!r}; pass a function that takes each piece of the text")
+    for name in ("prefer", "rerank", "template"):
+        checked_name(getattr(options, name), name)
+    metadata = checked_mapping(options.metadata, "metadata")
+    if KEY in metadata:
+        raise InvalidInput(f"metadata has the key {KEY!r}, which ask keeps for itself; rename it")
     return replace(
         options,
         session_id=checked_name(options.session_id, "session_id"),
         user_id=checked_name(options.user_id, "user_id"),
         tags=checked_tags(options.tags),
-        metadata=checked_mapping(options.metadata, "metadata"),
+        metadata=metadata,
     )
 
 
+def _check_number(name: str, value: Any, least: int, most: int, *, whole: bool = False) -> None:
+    is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not is_number or not least <= value <= most:
+        raise InvalidInput(f"{name} is {value!r}; pass {'a whole number' if whole else 'a number'}, {least} to {most}")
+
+
 def _wanted(options: Options) -> Wanted:
+    _check_number("passages", options.passages, 1, MOST_PASSAGES, whole=True)
+    _check_number("diversity", options.diversity, 0, 1)
     return Wanted(options.sources, options.passages, options.diversity, options.neighbours or 0, options.prefer)
 
 
@@ -155,7 +178,9 @@ def _earlier(store: Store, session_id: str | None) -> list[Turn]:
         return []
     from genstore.filters import F
 
-    page = store.list((F("session_id") == session_id) & (F("operation") == ASK), limit=_MOST_TURNS)
+    page = store.list(
+        (F("session_id") == session_id) & (F("operation") == ASK) & (F("status") == "ok"), limit=_MOST_TURNS
+    )
     return turns(page.records[::-1])
 
 
@@ -214,9 +239,19 @@ def _generate(generator: Generator, request: Request, options: Options, draft: _
         draft.write(passed_on.feed(piece), options.stream)
         draft.removed_markers = passed_on.removed
 
-    draft.outcome = generator.generate(request, emit, stream=options.stream is not None)
-    draft.write(passed_on.end(), options.stream)
-    draft.removed_markers = passed_on.removed
+    def finish(stream: Callable[[str], None] | None) -> None:
+        draft.write(passed_on.end(), stream)
+        draft.removed_markers = passed_on.removed
+
+    try:
+        draft.outcome = generator.generate(request, emit, stream=options.stream is not None)
+    except GeneratorError:
+        finish(options.stream)
+        raise
+    except BaseException:
+        finish(None)  # the reader may be what failed
+        raise
+    finish(options.stream)
     if not draft.text.strip():
         raise GeneratorError(f"{generator.name!r} answered with nothing ({draft.outcome.finish_reason})")
 

@@ -15,6 +15,7 @@ from genstore.rag.retrieve import ASK
 from genstore.records import Answer, Citation, Record
 from genstore.sql.citations import citations_of
 from genstore.sql.read import load
+from genstore.text.passages import Span
 
 # Where in the record's metadata it stands, so that a filter reaches it: metadata.answer.abstained:true
 KEY = "answer"
@@ -40,22 +41,24 @@ def read_answer(connection: Connection, bodies: Bodies, record_id: str) -> Answe
         raise InvalidInput(f"record {record_id} is no answer of `ask`; `get` reads it")
     citations = citations_of(connection, [record_id]).get(record_id, [])
     cited = load(connection, bodies, list({citation.record_id for citation in citations}))
-    return answer_of(record, [_with_quote(citation, cited) for citation in citations])
+    # Deleted meanwhile, or of another project, whose texts this one does not show.
+    there = [one for one in citations if one.record_id in cited and cited[one.record_id].project == record.project]
+    return answer_of(record, [_with_quote(citation, cited[citation.record_id]) for citation in there])
 
 
 def answer_of(record: Record, citations: Sequence[Citation]) -> Answer:
-    """The answer that a record and its citations are."""
+    """The answer that a record and its citations are. Metadata that was edited to something else is none."""
     known = record.metadata.get(KEY)
     known = known if isinstance(known, Mapping) else {}
     return Answer(
         id=record.id,
         text=record.output_text,
         citations=tuple(citations),
-        unsupported=tuple((span[0], span[1]) for span in known.get("unsupported", ())),
+        unsupported=_spans(known.get("unsupported")),
         abstained=bool(known.get("abstained")),
         extractive=bool(known.get("extractive")),
-        removed_markers=int(known.get("removed_markers", 0)),
-        evidence=float(known.get("evidence", 0.0)),
+        removed_markers=int(_number(known.get("removed_markers"))),
+        evidence=float(_number(known.get("evidence"))),
         question=str(known.get("question", record.prompt_text)),
         model=record.model,
         usage=record.usage,
@@ -63,8 +66,16 @@ def answer_of(record: Record, citations: Sequence[Citation]) -> Answer:
     )
 
 
-def _with_quote(citation: Citation, cited: Mapping[str, Record]) -> Citation:
-    record = cited[citation.record_id]
+def _number(value: Any) -> int | float:
+    return value if isinstance(value, int | float) else 0
+
+
+def _spans(value: Any) -> tuple[Span, ...]:
+    rows = value if isinstance(value, list) else []
+    return tuple((row[0], row[1]) for row in rows if isinstance(row, list) and list(map(type, row)) == [int, int])
+
+
+def _with_quote(citation: Citation, record: Record) -> Citation:
     side = record.prompt if citation.side == "prompt" else record.output
     part = side[citation.position]
     quote = (part.text or "")[citation.start : citation.end]

@@ -70,8 +70,9 @@ def check(answer: str, sources: Sequence[Source], terms: Terms, encode: Encode) 
     The passages that its markers name are cited with what support they give; others from SUPPORTED on.
     """
     claims = [claim for span in sentences(answer) if (claim := _claim(answer, span, terms)).terms]
-    spans = [span for source in sources for span in _spans(source, terms)]
-    quoted = {claim: _quote(claim, sources) for claim in claims}
+    texts = [(source, neutral(source.text)) for source in sources]
+    spans = [span for source, text in texts for span in _spans(source, text, terms)]
+    quoted = {claim: _quote(claim, texts) for claim in claims}
     near = {claim: _nearest(claim, spans) for claim in claims if not quoted[claim]}
     vectors = _vectors([claim.text for claim in near], [span.text for found in near.values() for span in found], encode)
     citations: list[Citation] = []
@@ -90,20 +91,24 @@ def _claim(answer: str, span: Span, terms: Terms) -> _Claim:
     return _Claim(span, text, terms(text), markers(sentence))
 
 
-def _spans(source: Source, terms: Terms) -> list[_Span]:
-    text = neutral(source.text)
+def _spans(source: Source, text: str, terms: Terms) -> list[_Span]:
     return [_Span(source, start, end, text[start:end], terms(text[start:end])) for start, end in sentences(text)]
 
 
-def _quote(claim: _Claim, sources: Sequence[Source]) -> list[Citation]:
-    """The claim word for word in the sources that its markers name, or else in any."""
-    named = [source for source in sources if source.number in claim.markers]
-    for among in (named, sources):
-        for source in among:
-            at = neutral(source.text).find(claim.text)
-            if at >= 0:
-                return [_citation(claim, source, at, at + len(claim.text), 1.0)]
+def _quote(claim: _Claim, texts: Sequence[tuple[Source, str]]) -> list[Citation]:
+    """The claim word for word in the sources that its markers name, or else in any. texts: neutral, as the prompt's."""
+    words = _whole_words(claim.text)
+    for source, text in sorted(texts, key=lambda one: one[0].number not in claim.markers):
+        if found := words.search(text):
+            return [_citation(claim, source, *found.span(), 1.0)]
     return []
+
+
+def _whole_words(text: str) -> re.Pattern[str]:
+    """What finds the text, but not within a word or figure: "20 years" is not said by "120 years"."""
+    before = r"(?<!\w)(?<!\d[.,])" if re.match(r"\w", text) else ""
+    behind = r"(?!\w)(?![.,]\d)" if re.search(r"\w\Z", text) else ""
+    return re.compile(before + re.escape(text) + behind)
 
 
 def _nearest(claim: _Claim, spans: Sequence[_Span]) -> list[_Span]:

@@ -52,8 +52,19 @@ def location(record: Record, part: Part, start: int) -> Location:
 
 
 def heading_spans(part: Part) -> list[tuple[int, int]]:
-    """Where the words of the part's headings stand: no sentences to be quoted."""
-    return [(heading.start, _line_end(part.text or "", heading.start)) for heading in _headings(part.attributes)]
+    """Where the words of the part's headings stand: no sentences to be quoted.
+
+    An entry of a PDF's outline that its page does not show points at the page's first line, which is text.
+    """
+    text = part.text or ""
+    lines = [(heading, (heading.start, _line_end(text, heading.start))) for heading in _headings(part.attributes)]
+    return [span for heading, span in lines if _shows(text[slice(*span)], heading.text)]
+
+
+def _shows(line: str, title: str) -> bool:
+    """Whether a line has the title's words, or the beginning of them where it goes on in the next."""
+    shown, meant = " ".join(line.split()), " ".join(title.split())
+    return bool(shown) and (meant in shown or shown in meant)
 
 
 def _above(part: Part, start: int) -> tuple[str, ...]:

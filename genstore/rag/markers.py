@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import re
 
-_MARKER = re.compile(r"\[(\d[\d\s,;]{0,40})\]")
+# "[1]", "[1, 2]", "[1-3]", and what models write though they were asked for those: "[Source 1]", "[^1]", "【1】".
+_NUMBERS = r"\d[\d\s,;–-]{0,40}"
+MARKER = rf"\[(?:\^|sources?\s{{0,3}})?({_NUMBERS})\]|【({_NUMBERS})(?:†[^【】\n]{{0,40}})?】"
+_MARKER = re.compile(MARKER, re.I)
+_WITH_SPACE = re.compile(rf"[ \t]*(?:{MARKER})", re.I)
 # What may yet become a marker, with the space that would go with it.
-_BEGUN = re.compile(r"[ \t]*(?:\[(?:\d[\d\s,;]{0,40})?)?\Z")
-_WITH_SPACE = re.compile(r"[ \t]*\[\d[\d\s,;]{0,40}\]")
+_BEGUN = re.compile(
+    rf"[ \t]*(?:\[(?:\^?|s[a-z]{{0,6}}\s{{0,3}})(?:{_NUMBERS})?|【(?:{_NUMBERS}(?:†[^【】\n]{{0,40}})?)?)?\Z", re.I
+)
+_RANGE = re.compile(r"(?<!\d)(\d{1,3})\s*[–-]\s*(\d{1,3})(?!\d)")
+_NUMBER = re.compile(r"\d+")
 
 
 class MarkerFilter:
     """Passes a text on in pieces, without the numbers of sources that there are not; `removed` counts them.
 
-    However the text is cut into pieces, what comes out is the same in all.
+    Markers are passed on in one form, [1][2], which is how sentences know where they end. However the text is cut into
+    pieces, what comes out is the same in all.
     """
 
     def __init__(self, sources: int) -> None:
@@ -35,18 +43,28 @@ class MarkerFilter:
         return _WITH_SPACE.sub(self._checked, rest)
 
     def _checked(self, match: re.Match[str]) -> str:
-        given = [int(number) for number in re.findall(r"\d+", match[0])]
+        """The marker as "[1][2]", with the sources that there are."""
+        given = _numbers(match[1] or match[2])
         real = [number for number in given if 1 <= number <= self._sources]
         self.removed += len(given) - len(real)
-        if len(real) == len(given):
-            return match[0]
-        space = match[0][: match[0].index("[")]
-        return f"{space}[{', '.join(map(str, real))}]" if real else ""
+        space = match[0][: len(match[0]) - len(match[0].lstrip(" \t"))]
+        return space + "".join(f"[{number}]" for number in real) if real else ""
+
+
+def _numbers(text: str) -> list[int]:
+    """The numbers of a marker; "1-3" names all three."""
+    found: list[int] = []
+    at = 0
+    for between in _RANGE.finditer(text):
+        found += map(int, _NUMBER.findall(text[at : between.start()]))
+        found += range(int(between[1]), int(between[2]) + 1)
+        at = between.end()
+    return found + [int(number) for number in _NUMBER.findall(text[at:])]
 
 
 def markers(text: str) -> tuple[int, ...]:
     """The numbers that a text's markers name, each once, in order."""
-    return tuple(dict.fromkeys(int(number) for found in _MARKER.findall(text) for number in re.findall(r"\d+", found)))
+    return tuple(dict.fromkeys(number for found in _MARKER.finditer(text) for number in _numbers(found[1] or found[2])))
 
 
 def without_markers(text: str) -> str:

@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import re
 
+from genstore.rag.markers import MARKER
+
 # Look-alikes: a reader sees the same, a parser of markers, tags or special tokens does not.
-_SAFE = str.maketrans({"[": "［", "]": "］", "<": "‹", ">": "›", "|": "¦"})
+_SAFE = str.maketrans({"[": "［", "]": "］", "<": "‹", ">": "›", "|": "¦", "【": "〖", "】": "〗"})
+# Between a bracket and its word: a model reads over what cannot be seen.
+_GAP = r"[\s/\\\u200b-\u200f\u2060\ufeff]{0,20}"
+_TAGS = "s|bos|eos|pad|unk|mask|im_start|im_end|im_sep|start_of_turn|end_of_turn|turn|system|user|assistant|human|think"
+_TOOLS = "tools?|tool_calls?|tool_responses?|tool_results?|function_calls?"
 _FORGERIES = re.compile(
-    r"\[\s*\d[\d\s,;–-]*\]"  # a citation marker
-    r"|<\s*/?\s*sources?\b[^<>]{0,200}>?"  # the delimiters of passages
-    r"|<\s*\|[^<>|]{0,100}\|\s*>"  # special tokens of chat models, in their three customary forms
-    r"|\[\s*/?\s*(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS)\s*\]|<<\s*/?\s*SYS\s*>>"
-    r"|<\s*/?\s*(?:s|bos|eos|pad|unk|mask|start_of_turn|end_of_turn|system|user|assistant|think)\s*>",
+    rf"{MARKER}|\[\s*\d[\d\s,;–-]*\]"  # a citation marker
+    rf"|<{_GAP}sources?\b[^<>]{{0,200}}>?"  # the delimiters of passages
+    r"|<\s*[|｜][^<>]{0,100}>|<[^<>|｜\s]{1,40}[|｜]\s*>"  # special tokens of chat models, in their customary forms
+    rf"|\[{_GAP}(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT)\s*\]|<<{_GAP}SYS\s*>>"
+    rf"|<{_GAP}(?:{_TAGS}|{_TOOLS})\s*>",
     re.I,
-)  # fmt: skip
+)
 
 
 def neutral(text: str) -> str:

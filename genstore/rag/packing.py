@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +21,7 @@ Messages = list[dict[str, str]]
 _SHORTEST_TOKENS = 48
 # Of the room beside the question, what earlier turns may take: the sources are why the question is asked here.
 _TURNS_SHARE = 0.25
+_SPACE = re.compile(r"(?<=\S)\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,9 @@ def pack(
 ) -> Packed:
     """The prompt of at most budget_tokens by `count`: the best sources first, the last one perhaps cut at a sentence.
 
-    Raises InvalidInput when not even the question fits.
+    Raises InvalidInput when not even the question and a little of the best source fit.
     """
-    room = budget_tokens - count("".join(template.filled("", question)))
+    room = budget_tokens - sum(map(count, template.filled("", question)))
     if room < _SHORTEST_TOKENS:
         raise InvalidInput(
             f"the question takes all of the {budget_tokens:,} tokens there are; shorten it, or raise context_tokens"
@@ -55,6 +58,10 @@ def pack(
             break
         fitting.append(cut)
         room -= count(_block(cut))
+    if sources and not fitting:
+        raise InvalidInput(
+            f"beside the question no source fits into the {budget_tokens:,} tokens there are; raise context_tokens"
+        )
     system, user = template.filled("\n\n".join(map(_block, fitting)), question)
     messages: Messages = [{"role": "system", "content": system}] if system else []
     return Packed([*messages, *history, {"role": "user", "content": user}], fitting)
@@ -67,15 +74,18 @@ def _block(source: Source) -> str:
 
 
 def _cut(source: Source, count: Callable[[str], int], room: int) -> Source | None:
-    """The source, or its first sentences, in at most `room` tokens; None when hardly anything of it fits."""
+    """The source, or what fits of its beginning, in at most `room` tokens; None when hardly anything of it fits.
+
+    Cut behind a sentence, or where not even the first fits, behind a word.
+    """
     if count(_block(source)) <= room:
         return source
     if room < _SHORTEST_TOKENS:
         return None
-    for _, end in reversed(sentences(source.text)):
-        shorter = replace(source, end=source.start + end)
-        if count(_block(shorter)) <= room:
-            return shorter
+    for ends in ([end for _, end in sentences(source.text)], [space.start() for space in _SPACE.finditer(source.text)]):
+        fitting = bisect_right(ends, room, key=lambda end: count(_block(replace(source, end=source.start + end))))
+        if fitting:
+            return replace(source, end=source.start + ends[fitting - 1])
     return None
 
 
@@ -88,7 +98,7 @@ def _history(earlier: Sequence[Turn], count: Callable[[str], int], room: int) ->
     taken = 0
     for turn in reversed(earlier):
         pair = [
-            {"role": "user", "content": turn.question},
+            {"role": "user", "content": neutral(turn.question)},
             {"role": "assistant", "content": neutral(turn.answer)},
         ]
         taken += sum(count(message["content"]) for message in pair)

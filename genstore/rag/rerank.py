@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from genstore.errors import GeneratorError
+from genstore.errors import GeneratorError, MissingDependency
 from genstore.rag.retrieve import Rerank
 
 
@@ -13,13 +13,15 @@ from genstore.rag.retrieve import Rerank
 def cross_encoder(name: str) -> Rerank:
     """What scores passages with the sentence-transformers cross-encoder of this name or folder; kept for the next.
 
-    Raises GeneratorError when it cannot be loaded.
+    Raises GeneratorError when it cannot be loaded, MissingDependency.
     """
-    from sentence_transformers import CrossEncoder
-
     try:
-        model = CrossEncoder(name)
-    except (OSError, ValueError) as error:
+        from sentence_transformers import CrossEncoder
+    except ImportError as error:
+        raise MissingDependency("a cross-encoder needs a package; pip install sentence-transformers") from error
+    try:
+        model = CrossEncoder(name, trust_remote_code=False, model_kwargs={"use_safetensors": True})  # no pickles
+    except Exception as error:  # a damaged folder raises whatever the loader stumbles on
         raise GeneratorError(f"the cross-encoder {name!r} cannot be loaded: {error}") from error
 
     def rerank(question: str, texts: Sequence[str]) -> list[float]:

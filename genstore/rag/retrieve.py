@@ -17,6 +17,7 @@ from genstore.records import Part, Record
 from genstore.search.plan import Found, Place, Plan, find_passages, question_in_words
 from genstore.sql import tables
 from genstore.sql.read import load
+from genstore.sql.versions import outdated
 
 if TYPE_CHECKING:
     from genstore.search.projection import Projection
@@ -30,8 +31,8 @@ ASK = "ask"
 Rerank = Callable[[str, Sequence[str]], Sequence[float]]
 """(question, texts) -> a relevance in [0, 1] of each."""
 
-# Candidates whose texts are read: enough for repeats and near ones to drop out of.
-_POOL = 20
+MOST_PASSAGES = 20
+"""Candidates whose texts are read: enough for repeats and near ones to drop out of."""
 # Where in the order of nearness the background of a question is taken from.
 _NEAR, _FAR = 10, 100
 # How much the best judged past generation gains over one nobody judged; scores lie in [0, 1].
@@ -52,10 +53,6 @@ class Wanted:
     def __post_init__(self) -> None:
         if self.kinds not in KINDS:
             raise InvalidInput(f"sources is {self.kinds!r}; it is one of {', '.join(KINDS)}")
-        if not 1 <= self.limit <= _POOL:
-            raise InvalidInput(f"passages is {self.limit}; pass 1 to {_POOL}")
-        if not 0 <= self.diversity <= 1:
-            raise InvalidInput(f"diversity is {self.diversity}; it lies between 0 and 1")
 
     def condition(self, where: Filter) -> Filter:
         """The caller's filter, narrowed to what may be a source: no failures, and no answers made of other sources."""
@@ -77,14 +74,16 @@ def retrieve(
 ) -> Retrieved:
     """The sources, best first; fewer than wanted, or none, where the store has no more."""
     found = find_passages(connection, projection, question_in_words(projection, question, plan.mode), plan)
+    old = outdated(connection, {item.place.record_id for item in found})
+    found = [item for item in found if item.place.record_id not in old]
     background = _background(found)
-    if wanted.prefer is not None:
-        found = _preferred(connection, found, wanted.prefer)
-    found = _not_repeated(connection, found[: 2 * _POOL], projection.info.cutter)[:_POOL]
+    gains = _gains(connection, found, wanted.prefer) if wanted.prefer is not None else {}
+    found = _raised(found, gains)
+    found = _not_repeated(connection, found[: 2 * MOST_PASSAGES], projection.info.cutter)[:MOST_PASSAGES]
     records = load(connection, bodies, list(dict.fromkeys(item.place.record_id for item in found)))
     found = [item for item in found if item.place.record_id in records]
     if rerank is not None:
-        found = _reranked(question, found, records, rerank)
+        found = _raised(_reranked(question, found, records, rerank), gains)
     vectors = projection.index.dense_vectors([item.point for item in found])
     chosen = diversified(
         [item.point for item in found], [item.score for item in found], vectors, wanted.limit, wanted.diversity
@@ -112,8 +111,8 @@ def _with_cosine(sources: list[Source], question: str, projection: Projection) -
     return sources
 
 
-def _preferred(connection: Connection, found: Sequence[Found], name: str) -> list[Found]:
-    """The same, records that were judged well first: the mean score, within those there are, raises or lowers them."""
+def _gains(connection: Connection, found: Sequence[Found], name: str) -> dict[str, float]:
+    """What each record that was judged gains: the mean of its scores of this name, within those there are."""
     scores = tables.scores
     ids = {item.place.record_id for item in found}
     query = select(scores.c.record_id, scores.c.value).where(
@@ -124,13 +123,19 @@ def _preferred(connection: Connection, found: Sequence[Found], name: str) -> lis
         judged.setdefault(record_id, []).append(value)
     means = {record_id: sum(values) / len(values) for record_id, values in judged.items()}
     low, high = min(means.values(), default=0.0), max(means.values(), default=0.0)
+    return {
+        record_id: _PREFERENCE * ((mean - low) / (high - low) if high > low else 1.0)
+        for record_id, mean in means.items()
+    }
 
-    def gain(record_id: str) -> float:
-        if record_id not in means:
-            return 0.0
-        return _PREFERENCE * ((means[record_id] - low) / (high - low) if high > low else 1.0)
 
-    raised = [replace(item, score=(item.score + gain(item.place.record_id)) / (1 + _PREFERENCE)) for item in found]
+def _raised(found: Sequence[Found], gains: Mapping[str, float]) -> list[Found]:
+    """The same with what each record gains, best first; scores stay within [0, 1]."""
+    if not gains:
+        return list(found)
+    raised = [
+        replace(item, score=(item.score + gains.get(item.place.record_id, 0.0)) / (1 + _PREFERENCE)) for item in found
+    ]
     return sorted(raised, key=lambda item: -item.score)
 
 

@@ -39,18 +39,30 @@ class Template:
         return fill(self.system), fill(self.user)
 
 
-@cache
 def load_template(path: str | None = None) -> Template:
-    """The template in a file, or the one that comes with genstore.
+    """The template in a file, as it is now, or the one that comes with genstore.
 
-    Raises InvalidInput when it cannot be read, or lacks the user's block, {sources} or {question}.
+    Raises InvalidInput when it cannot be read, lacks the user's block, {sources} or {question}, or begins with
+    something that is no block and would be lost.
     """
-    file = Path(path) if path else _DEFAULT
+    return _read(Path(path)) if path else _default()
+
+
+@cache
+def _default() -> Template:
+    return _read(_DEFAULT)
+
+
+def _read(file: Path) -> Template:
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
         raise InvalidInput(f"the template {file} cannot be read: {error}") from error
-    _, *pieces = _BLOCKS.split(text)
+    before, *pieces = _BLOCKS.split(text)
+    if pieces and before.strip():
+        raise InvalidInput(
+            f'the template {file} does not begin with "=== system ===" or "=== user ==="; see docs/rag.md'
+        )
     blocks = dict(zip(pieces[::2], (piece.strip() for piece in pieces[1::2]), strict=True))
     if "user" not in blocks:
         raise InvalidInput(f'the template {file} has no block under "=== user ==="; see docs/rag.md')

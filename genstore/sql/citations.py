@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -13,7 +14,7 @@ from genstore.sql.engine import insert_once
 from genstore.sql.read import chunked
 from genstore.sql.rows import Row
 
-_citations, _parts = tables.citations, tables.parts
+_citations, _parts, _records, _contents = tables.citations, tables.parts, tables.records, tables.contents
 _PART = tuple(_citations.c.keys()).index("part_id")
 
 
@@ -56,13 +57,15 @@ def citations_of(connection: Connection, answer_ids: Sequence[str]) -> dict[str,
 
 def restore_citations(connection: Connection, answers: Iterable[tuple[str, Sequence[Citation]]]) -> int:
     """Write the citations of answers that come from elsewhere, whose parts are named by place; those that are there
-    stay. Returns how many were left out because what they cite is not here."""
+    stay. Returns how many were left out: what they cite is not in the answer's project, or has no such span."""
     left_out = 0
     for chunk in chunked(answers):
         places = _parts_at(connection, {one.record_id for _, citations in chunk for one in citations})
-        rows = []
+        projects = _projects(connection, [answer_id for answer_id, _ in chunk])
+        rows: list[Row] = []
         for answer_id, citations in chunk:
-            found = [replace(one, part_id=places.get((one.record_id, one.side, one.position), 0)) for one in citations]
+            project = projects.get(answer_id)
+            found = [replace(one, part_id=_part_of(one, places, project)) for one in citations]
             rows += [row for row in citation_rows(answer_id, found) if row[_PART]]
             left_out += sum(not one.part_id for one in found)
         if rows:
@@ -73,11 +76,44 @@ def restore_citations(connection: Connection, answers: Iterable[tuple[str, Seque
     return left_out
 
 
-def _parts_at(connection: Connection, record_ids: Iterable[str]) -> dict[tuple[str, str, int], int]:
-    """(record, side, position) -> part id, of every part of the records."""
-    places: dict[tuple[str, str, int], int] = {}
+class _Cited(NamedTuple):
+    """A part that may be cited; size_bytes: of its text, which has no more characters."""
+
+    part_id: int
+    project: str
+    size_bytes: int
+
+
+_Places = dict[tuple[str, str, int], _Cited]
+
+
+def _part_of(citation: Citation, places: _Places, project: str | None) -> int:
+    """The id of the part that a citation points into; 0 where it is not to be cited."""
+    found = places.get((citation.record_id, citation.side, citation.position))
+    return found.part_id if found and found.project == project and citation.end <= found.size_bytes else 0
+
+
+def _parts_at(connection: Connection, record_ids: Iterable[str]) -> _Places:
+    """(record, side, position) -> the part, of every part of the records."""
+    places: _Places = {}
     for chunk in chunked(record_ids):
-        query = select(_parts.c.record_id, _parts.c.side, _parts.c.position, _parts.c.id)
-        for record_id, side, position, part_id in connection.execute(query.where(_parts.c.record_id.in_(chunk))):
-            places[record_id, side, position] = part_id
+        query = (
+            select(
+                _parts.c.record_id, _parts.c.side, _parts.c.position, _parts.c.id, _records.c.project,
+                _contents.c.size_bytes,
+            )
+            .join(_records, _records.c.id == _parts.c.record_id)
+            .join(_contents, _contents.c.sha256 == _parts.c.sha256)
+            .where(_parts.c.record_id.in_(chunk))
+        )  # fmt: skip
+        for *place, part_id, project, size_bytes in connection.execute(query):
+            places[place[0], place[1], place[2]] = _Cited(part_id, project, size_bytes)
     return places
+
+
+def _projects(connection: Connection, record_ids: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for chunk in chunked(record_ids):
+        query = select(_records.c.id, _records.c.project).where(_records.c.id.in_(chunk))
+        found |= {row.id: row.project for row in connection.execute(query)}
+    return found

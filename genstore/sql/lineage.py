@@ -56,7 +56,8 @@ def walk(
         if direction in (way, "both"):
             reached = _reached(connection, root, project, most, chosen, up=way == "up")
             for record_id, distance in reached.items():
-                distances.setdefault(record_id, sign * distance)
+                if distance < abs(distances.get(record_id, DEEPEST + 1)):  # in a circle the shorter way counts
+                    distances[record_id] = sign * distance
             for edge in _between(connection, reached, chosen):
                 edges[edge.source_id, edge.role, edge.target_id] = edge
     order = sorted(edges, key=lambda key: (distances[key[0]], key))

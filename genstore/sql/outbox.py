@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, delete, exists, false, func, insert, literal, or_, select, update
 
 from genstore.blobs import Bodies
 from genstore.errors import BlobCorrupt, BlobMissing
@@ -23,6 +23,9 @@ _LOOKED_AT = 4_096
 
 _outbox, _parts, _passages = tables.outbox, tables.parts, tables.passages
 _indexes, _embeddings = tables.indexes, tables.embeddings
+
+
+_ABSTAINED = "metadata.answer.abstained"
 
 
 class SqlOutbox:
@@ -202,6 +205,11 @@ class SqlClaim:
         )
         columns = (_parts.c.id, _parts.c.record_id, _parts.c.side, _parts.c.role, _parts.c.sha256)
         superseded = versions.superseded().correlate(tables.records)
+        # A question that found no answer: nobody who searches is looking for it.
+        fields = tables.fields
+        unanswered = (tables.records.c.operation == "ask") & exists().where(
+            fields.c.record_id == tables.records.c.id, fields.c.path == _ABSTAINED, fields.c.text == "true"
+        ).correlate(tables.records)
         found: list[Source] = []
         for chunk in chunked(self._ids):
             query = (
@@ -213,6 +221,7 @@ class SqlClaim:
                     _parts.c.media_type != "text/uri-list",
                     or_(_parts.c.history.is_(False), ~said_before),
                     ~superseded,
+                    ~func.coalesce(unanswered, false()),
                 )
                 .order_by(_parts.c.id)
             )

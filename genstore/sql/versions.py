@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection, Exists, exists, select
 
-from genstore.sql import tables
+from genstore.records import Relation
+from genstore.sql import annotate, tables
+from genstore.sql.read import chunked
 
 _records, _relations = tables.records, tables.relations
 
@@ -24,6 +28,15 @@ def superseded() -> Exists:
     )
 
 
+def outdated(connection: Connection, record_ids: Iterable[str]) -> set[str]:
+    """Those that are older versions: until the index has caught up it still holds their passages."""
+    found: set[str] = set()
+    for chunk in chunked(record_ids):
+        query = select(_records.c.id).where(_records.c.id.in_(chunk), superseded().correlate(_records))
+        found.update(connection.execute(query).scalars())
+    return found
+
+
 def older(connection: Connection, record_id: str) -> list[str]:
     """The versions that this one took the place of."""
     query = select(_relations.c.target_id).where(_relations.c.source_id == record_id, _relations.c.role == "edit_of")
@@ -33,7 +46,7 @@ def older(connection: Connection, record_id: str) -> list[str]:
 def current(connection: Connection, project: str, name: str) -> list[tuple[str, str]]:
     """(id, fingerprint) of the documents of this name that searches find, newest first.
 
-    One, unless two processes added the file at the same moment.
+    One, unless two processes are adding the file at this moment: see `settle`.
     """
     query = (
         select(_records.c.id, _records.c.fingerprint)
@@ -46,3 +59,13 @@ def current(connection: Connection, project: str, name: str) -> list[tuple[str, 
         .order_by(_records.c.created_us.desc(), _records.c.id.desc())
     )
     return [(row.id, row.fingerprint) for row in connection.execute(query)]
+
+
+def settle(connection: Connection, project: str, name: str) -> None:
+    """Let the newest document of this name take the place of the others that are current.
+
+    Two processes that add a file at once each find no other's; the one that commits last finds both afterwards.
+    """
+    newest, *others = [record_id for record_id, _ in current(connection, project, name)] or [""]
+    for record_id in others:
+        annotate.relate(connection, Relation(newest, "edit_of", record_id))

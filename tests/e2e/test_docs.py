@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,12 +36,11 @@ def command_lines() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the file that README imports, and documents."""
+    """A folder with the file that README imports and the documents that it adds."""
     made = tmp_path_factory.mktemp("readme")
+    shutil.copytree(ROOT / "docs", made / "docs")
     with gzip.open(made / "outputs.jsonl.gz", "wt", encoding="utf-8") as file:
         file.writelines(json.dumps(row) + "\n" for row in OUTPUTS)
-    (made / "docs").mkdir()
-    (made / "docs" / "guide.md").write_text("# Duplicates\n\nDuplicates that arrive are linked to their originals.\n")
     return made
 
 
@@ -71,7 +71,7 @@ def test_every_command_of_readme_runs_in_order(folder: Path) -> None:
         done = run(line, folder)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         if line.startswith("genstore ask"):
-            assert "linked to their originals.” [1]" in done.stdout
+            assert "[1] docs/dedup.md, § Duplicates" in done.stdout
     assert listed, "README no longer shows a command that takes an id"
     assert (folder / "good.jsonl.gz").stat().st_size > 0
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import genstore
 from genstore import Store
 from genstore.errors import InvalidInput
+from genstore.exchange.import_ import ImportReport
 from genstore.records import Answer
+from genstore.sql import tables
 from tests.conftest import OpenStore
 
 WHALES = """# Whales
@@ -101,6 +105,9 @@ def test_what_is_not_in_the_store_is_not_answered(filled: Store, question: str) 
 def test_an_empty_store_answers_nothing(store: Store) -> None:
     answer = store.ask(QUESTION)
     assert (answer.abstained, answer.evidence) == (True, 0.0)
+    assert list(store.search(QUESTION)) == []
+    assert [record.id for record in store.list("metadata.answer.abstained:true")] == [answer.id]
+    assert store.verify().clean
 
 
 def test_the_filter_says_what_may_be_answered_from(filled: Store) -> None:
@@ -112,6 +119,16 @@ def test_an_older_version_is_not_answered_from(filled: Store) -> None:
     filled.add(text=WHALES.replace("200 years", "211 years"), name="whales.md")
     assert "211 years" in filled.ask(QUESTION).text
     assert "200 years" not in filled.ask(QUESTION).text
+
+
+def test_an_older_version_is_not_answered_from_while_another_process_owns_the_index(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.flush()
+    filled.add(text=WHALES.replace("200 years", "211 years"), name="whales.md")
+    monkeypatch.setattr(Store, "_catch_up_briefly", lambda *_, **__: None)  # as when the index is busy
+    answer = filled.ask(QUESTION, abstain_below=0.0)
+    assert all("whales.md" not in str(one.location) for one in answer.citations)
 
 
 def test_deleting_a_document_takes_its_citations_and_leaves_the_answer(filled: Store) -> None:
@@ -178,7 +195,15 @@ def test_what_cannot_be_asked_is_named(filled: Store) -> None:
         ({"question": " "}, "the question is empty"),
         ({"question": "x", "sources": "web"}, "sources is 'web'; it is one of documents, generations, both"),
         ({"question": "x", "passages": 0}, "passages is 0"),
+        ({"question": "x", "passages": "5"}, "passages is '5'"),
         ({"question": "x", "diversity": 2.0}, "diversity is 2.0"),
+        ({"question": "x", "quotes": 0}, "quotes is 0"),
+        ({"question": "x", "quotes": -1}, "quotes is -1"),
+        ({"question": "x", "neighbours": -1}, "neighbours is -1"),
+        ({"question": "x", "abstain_below": float("nan")}, "abstain_below is nan"),
+        ({"question": "x", "stream": True}, "stream is True; pass a function"),
+        ({"question": "x", "generator": "m\0"}, "generator is 'm.x00'"),
+        ({"question": "x", "metadata": {"answer": 1}}, "metadata has the key 'answer'"),
         ({"question": "x", "colour": 1}, "ask does not take 'colour'"),
         ({"question": "x", "tags": [""]}, "a tag is empty"),
         ({"question": "x", "metadata": 3}, "metadata is a int"),
@@ -213,5 +238,61 @@ def test_a_citation_of_a_document_that_is_not_there_is_left_out_and_said(filled:
     filled.export(tmp_path / "some.jsonl", where="operation:ask")
     with genstore.open(tmp_path / "other.store", auto_index=False) as other:
         report = other.import_(tmp_path / "some.jsonl")
-        assert "citations were left out, what they cite is not in the store" in report.notes[-1]
+        assert "citations were left out, what they cite is not in the project" in report.notes[-1]
         assert other.answer(answer.id).citations == ()
+
+
+def test_a_citation_into_another_project_is_neither_imported_nor_shown(
+    filled: Store, open_store: OpenStore, tmp_path: Path
+) -> None:
+    secret = open_store(project="other", auto_index=False).log(output="what the other project knows", kind="document")
+    report = imported(filled, tmp_path, record_id=secret.id, start=0, end=4)
+    assert "1 citations were left out" in report.notes[-1]
+    assert filled.answer(COPY).citations == ()
+    with filled.database.write() as connection:  # as an older version would have stored it
+        connection.execute(tables.citations.update().values(cited_id=secret.id))
+    answer = filled.list("operation:ask", oldest_first=True, limit=1).records[0]
+    assert filled.answer(answer.id).citations == ()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"start": 5, "end": 5},
+        {"start": 9, "end": 3},
+        {"start": 0, "end": 2**40},
+        {"sentence": [5, 2]},
+        {"support": float("nan")},
+        {"support": 7},
+    ],
+)
+def test_a_citation_of_no_span_is_refused_and_costs_no_other_record(
+    filled: Store, tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    report = imported(filled, tmp_path, **wrong)
+    assert (report.stored, report.failed) == (0, 1)
+    assert "a citation is {" in report.errors[0][1]
+
+
+def test_a_citation_beyond_the_end_of_its_text_is_left_out(filled: Store, tmp_path: Path) -> None:
+    assert "1 citations were left out" in imported(filled, tmp_path, start=0, end=9_999).notes[-1]
+
+
+COPY = "01a20f9a-2943-7000-9b4f-5e803130a7ff"
+
+
+def imported(store: Store, folder: Path, **changed: Any) -> ImportReport:
+    """An answer exported, and imported as COPY with a citation that was tampered with."""
+    store.ask(QUESTION, quotes=1)
+    store.export(folder / "answer.jsonl", where="operation:ask")
+    row = json.loads((folder / "answer.jsonl").read_text())
+    row |= {"id": COPY, "citations": [row["citations"][0] | changed], "relations": []}
+    (folder / "answer.jsonl").write_text(json.dumps(row))
+    return store.import_(folder / "answer.jsonl")
+
+
+@pytest.mark.parametrize("known", [5, {"unsupported": 5, "evidence": "x"}, {"unsupported": [[1], "a", [1, 2]]}])
+def test_an_answer_whose_metadata_was_edited_is_still_read(filled: Store, known: Any) -> None:
+    answer = filled.ask(QUESTION)
+    filled.set_metadata(answer.id, {"answer": known})
+    assert filled.answer(answer.id).citations == answer.citations

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
+import genstore
 from genstore import Store
 from genstore.errors import InvalidInput, NotFound
+from genstore.sql.versions import current
 from tests.conftest import OpenStore
 
 
@@ -50,6 +56,85 @@ def test_a_pattern_and_a_named_file(store: Store, folder: Path) -> None:
     for absent in (folder / "absent.md", f"{folder}/*.absent"):
         with pytest.raises(NotFound, match="absent"):
             store.add(absent)
+
+
+def test_a_pattern_goes_round_no_circle_of_links(store: Store, folder: Path) -> None:
+    (folder / "deep" / "up").symlink_to(folder, target_is_directory=True)
+    report = store.add(f"{folder}/**/*.md", f"{folder}/*.md", folder / "whales.md")
+    assert (report.added, report.failed, store.count()) == (1, 0, 1)
+    assert store.add(folder).added == 1  # eagles.txt, by no link
+
+
+def test_a_store_within_the_folder_is_no_document(store: Store, folder: Path) -> None:
+    with genstore.open(folder / "genstore.store", auto_index=False) as inner:
+        inner.log(output="text of another store")
+        inner.flush()
+    (folder / "genstore.store" / "notes.txt").write_text("Somebody's own notes.")
+    report = store.add(folder, f"{folder}/**/*")
+    assert {store.get(one).name for one in report.records} == {
+        (folder / name).as_posix() for name in ("whales.md", "deep/eagles.txt", "genstore.store/notes.txt")
+    }
+
+
+@pytest.mark.parametrize("path", ["", b"docs", 3, None])
+def test_what_is_no_path_is_named(store: Store, path: object) -> None:
+    with pytest.raises(InvalidInput, match="is no path"):
+        store.add(path)  # type: ignore[arg-type]
+
+
+def test_a_name_too_long_for_a_file_is_not_there(store: Store) -> None:
+    with pytest.raises(NotFound, match="there is no x"):
+        store.add("x" * 300)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_a_folder_that_cannot_be_read_is_reported(store: Store, folder: Path) -> None:
+    (folder / "deep").chmod(0)
+    try:
+        report = store.add(folder)
+    finally:
+        (folder / "deep").chmod(0o700)
+    assert ((folder / "deep").as_posix(), "it cannot be read: Permission denied") in report.errors
+    assert report.added == 1
+
+
+def test_a_file_that_needs_an_extra_leaves_the_others(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.html").write_text("<p>text</p>")
+    monkeypatch.setitem(sys.modules, "inscriptis", None)
+    report = store.add(folder)
+    assert (report.added, report.failed) == (2, 2)
+    assert 'pip install "genstore[documents]"' in report.errors[0][1]
+
+
+def test_a_wrong_field_is_said_once_and_not_of_every_file(store: Store, folder: Path) -> None:
+    for fields in ({"tags": [""]}, {"metadata": 3}):
+        with pytest.raises(InvalidInput):
+            store.add(folder, **fields)
+
+
+def test_a_file_that_is_added_by_many_at_once_is_one_document(
+    store: Store, open_store: OpenStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = [open_store(auto_index=False) for _ in range(4)]
+    everyone_looked = threading.Barrier(4, timeout=30)
+    looked: set[int] = set()
+
+    def look(connection: Connection, project: str, name: str) -> list[tuple[str, str]]:
+        found = current(connection, project, name)
+        if (thread := threading.get_ident()) not in looked:
+            looked.add(thread)
+            everyone_looked.wait()
+        return found
+
+    monkeypatch.setattr("genstore.rag.add.current", look)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda one: one.add(folder / "whales.md"), stores))
+    monkeypatch.undo()
+    assert store.count("kind:document") == 4
+    assert len(found(store, "sea")) == 1
+    assert store.add(folder / "whales.md").unchanged == 1
 
 
 def test_a_file_that_did_not_change_is_not_stored_again(store: Store, folder: Path) -> None:

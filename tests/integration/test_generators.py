@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from genstore import Store
-from genstore.errors import GeneratorError, InvalidInput
+from genstore.errors import GeneratorError, InvalidInput, MissingDependency
 from genstore.records import Answer, Record, Usage
 from tests.chat_server import ChatServer, serving
 
@@ -148,6 +150,45 @@ def test_a_server_that_fails_is_named_and_the_question_kept(
     assert [edge.role for edge in store.relations(record.id)] == ["retrieved"]
 
 
+SAID = {"role": "assistant", "content": WHALES}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"usage": None},
+        {"usage": {}},
+        {"usage": "much"},
+        {"usage": {"prompt_tokens": "12", "completion_tokens": -1, "cost": -1, "prompt_tokens_details": 3}},
+        {"usage": {"prompt_tokens": 1.5, "completion_tokens": 2**60, "cost": "free"}},
+        {"choices": [{"index": 0, "message": SAID}]},
+        {"choices": [{"index": 0, "message": SAID, "finish_reason": 7}]},
+        {"choices": [{"index": 0, "message": SAID, "finish_reason": "x\0" * 1_000}]},
+        {
+            "choices": [
+                {"index": 0, "message": {"content": [{"type": "text", "text": WHALES}]}, "finish_reason": "stop"}
+            ]
+        },
+    ],
+)
+def test_an_answer_is_not_lost_for_what_a_server_says_beside_it(
+    filled: Store, server: ChatServer, odd: dict[str, Any]
+) -> None:
+    server.odd = odd
+    server.reply = lambda messages: WHALES
+    answer = filled.ask(QUESTION, generator=server.address)
+    assert filled.get(answer.id).output_text == WHALES
+    if "usage" in odd:
+        assert answer.usage == Usage()
+
+
+@pytest.mark.parametrize("choices", [{"a": 1}, [3], ["x"], None])
+def test_choices_that_are_none_are_an_error_of_the_server(filled: Store, server: ChatServer, choices: Any) -> None:
+    server.odd = {"choices": choices, "error": {"message": "the model is asleep"}}
+    error, _ = failed(filled, generator=server.address)
+    assert str(error).endswith("answered without choices: the model is asleep")
+
+
 def test_a_stream_that_is_cut_leaves_what_came_of_it(filled: Store, server: ChatServer) -> None:
     server.mode = "cut"
     pieces: list[str] = []
@@ -155,6 +196,15 @@ def test_a_stream_that_is_cut_leaves_what_came_of_it(filled: Store, server: Chat
     assert "cut the stream" in str(error)
     assert (record.status, record.output_text) == ("partial", "".join(pieces))
     assert record.output_text.startswith("Bowhead whales can live")
+
+
+def test_a_stream_that_is_cut_within_a_marker_leaves_all_that_came(filled: Store, server: ChatServer) -> None:
+    server.reply = lambda messages: "whales [12, 13, 14, 15, 16]."
+    server.mode = "cut"
+    pieces: list[str] = []
+    _, record = failed(filled, generator=server.address, stream=pieces.append)
+    assert (record.status, record.output_text) == ("partial", "".join(pieces))
+    assert record.output_text == "whales [12, 13,"
 
 
 def test_a_server_that_is_busy_is_asked_again(filled: Store, server: ChatServer) -> None:
@@ -186,6 +236,9 @@ def test_a_reader_that_goes_away_leaves_what_was_written(filled: Store, server: 
         ("", GeneratorError, ""),
         ("ftp://host#m", InvalidInput, "is no generator"),
         ("http://127.0.0.1:1/v1", InvalidInput, "names no model"),
+        ("http://user:secret@host:port/v1#m", InvalidInput, "host or port that cannot be read"),
+        ("http://user:secret@[::1/v1#m", InvalidInput, "host or port that cannot be read"),
+        ("ftp://user:secret@host#m", InvalidInput, "'ftp://…' is no generator"),
         ("./no/such/model", GeneratorError, "cannot be loaded"),
     ],
 )
@@ -195,10 +248,12 @@ def test_an_unknown_generator_is_named_and_the_question_kept(
     if not name:
         assert filled.ask(QUESTION, generator=name).extractive  # nothing said: the default
         return
-    with pytest.raises(kind, match=says):
+    with pytest.raises(kind, match=says) as raised:
         filled.ask(QUESTION, generator=name)
     record = filled.list("operation:ask").records[0]
     assert (record.status, record.prompt_text) == ("error", QUESTION)
+    assert getattr(raised.value, "record_id", None) == record.id
+    assert "secret" not in f"{raised.value} {record}"
 
 
 # A language model of random weights and a tokenizer trained on the spot.
@@ -248,8 +303,6 @@ def test_a_local_model_writes_the_same_streamed_or_not(open_store: Any, tiny_mod
 
 
 def test_a_local_model_with_a_chat_format_is_given_messages(open_store: Any, tiny_model: Path, tmp_path: Path) -> None:
-    import shutil
-
     from transformers import AutoTokenizer
 
     folder = tmp_path / "chat"
@@ -262,11 +315,59 @@ def test_a_local_model_with_a_chat_format_is_given_messages(open_store: Any, tin
     assert store.ask(QUESTION).usage.output_tokens == 4
 
 
+def test_a_chat_format_without_system_messages_is_given_one_with_the_question(
+    open_store: Any, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gemma"
+    shutil.copytree(tiny_model, folder)
+    (folder / "chat_template.jinja").write_text(
+        "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
+    )
+    store = open_store(auto_index=False, max_output_tokens=4, generator=str(folder))
+    store.add(text=WHALES, name="whales.md")
+    assert store.ask(QUESTION).usage.output_tokens == 4
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / "chat_template.jinja").write_text("{{ raise_exception('no way') }}")
+    error, _ = failed(store, generator=str(broken))
+    assert "the chat format of" in str(error)
+    assert "no way" in str(error)
+
+
+def test_a_damaged_model_and_a_missing_package_are_named(
+    filled: Store, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(tiny_model, folder)
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    error, _ = failed(filled, generator=str(folder))
+    assert "cannot be loaded" in str(error)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingDependency, match="pip install transformers"):
+        filled.ask(QUESTION, generator="some/model")
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    with pytest.raises(MissingDependency, match="pip install sentence-transformers"):
+        filled.ask(QUESTION, rerank="some/encoder")
+    assert filled.count("operation:ask status:error") == 3
+
+
 def test_a_password_in_an_address_is_neither_shown_nor_kept(open_store: Any) -> None:
     store = open_store(auto_index=False, generator_attempts=1)
     store.add(text=WHALES, name="whales.md")
     error, record = failed(store, generator="http://user:secret@127.0.0.1:1/v1#m")
     assert "http://127.0.0.1:1/v1 cannot be reached" in str(error)
+    assert "secret" not in f"{error} {record}"
+
+
+def test_a_key_in_an_address_is_sent_and_neither_shown_nor_kept(open_store: Any, server: ChatServer) -> None:
+    store = open_store(auto_index=False, generator_attempts=1)
+    store.add(text=WHALES, name="whales.md")
+    generator = server.address.replace("#", "?key=secret#")
+    assert store.ask(QUESTION, generator=generator).model == "tiny-chat"
+    assert server.path == "/v1/chat/completions?key=secret"
+    server.mode = 500
+    error, record = failed(store, generator=generator)
     assert "secret" not in f"{error} {record}"
 
 

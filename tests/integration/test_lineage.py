@@ -52,6 +52,11 @@ def test_a_circle_ends(store: Store, chain: dict[str, str]) -> None:
     assert len(found.relations) == 5
 
 
+def test_in_a_circle_the_shorter_way_counts(store: Store, chain: dict[str, str]) -> None:
+    store.relate(chain["document"], "derived_from", chain["picture"])
+    assert names(store, chain["document"]) == {"document": 0, "picture": -1, "rewrite": -2, "answer": 1, "other": 1}
+
+
 def test_the_shortest_way_counts_and_every_edge_is_there(store: Store, chain: dict[str, str]) -> None:
     store.relate(chain["picture"], "derived_from", chain["document"])
     found = store.lineage(chain["picture"], direction="up")

@@ -54,6 +54,28 @@ def test_the_cross_encoders_order_counts(store: Store, tiny_cross_encoder: Path)
     assert answer.citations[0].quote == best
 
 
+def test_what_was_judged_well_is_still_preferred(store: Store, tiny_cross_encoder: Path) -> None:
+    for letter in "abcdef":
+        store.log(output=f"Whale {letter * 5} swims.", model="m")
+
+    def ranked() -> list[str]:
+        """The records of the sources, in the order of their numbers."""
+        answer = store.ask(
+            "Which whale swims?", sources="generations", passages=6, diversity=0.0, prefer="quality",
+            rerank=str(tiny_cross_encoder), abstain_below=0.0,
+        )  # fmt: skip
+        edges = [edge for edge in store.relations(answer.id) if edge.role == "retrieved"]
+        return [edge.target_id for edge in sorted(edges, key=lambda edge: passage(edge.attributes)["number"])]
+
+    first, second, *_ = ranked()
+    store.score(second, "quality", 1.0)
+    assert ranked()[:2] == [second, first]
+
+
+def passage(attributes: Any) -> Any:
+    return attributes["passages"][0]
+
+
 def test_a_cross_encoder_that_is_not_there_is_named(store: Store) -> None:
     store.add(text="Whales swim.", name="whales.txt")
     with pytest.raises(GeneratorError, match=r"the cross-encoder '\./no/such' cannot be loaded"):

@@ -62,6 +62,21 @@ def test_a_wrong_figure_is_not_borne_out() -> None:
     assert checked(answer).unsupported == ((0, len(answer)),)
 
 
+@pytest.mark.parametrize("answer", ["11 years. [1]", "55 square kilometres. [2]", "each an age of 211 years. [1]"])
+def test_part_of_a_figure_or_word_is_no_quote(answer: str) -> None:
+    said = checked(answer)
+    assert all(one.support < 1.0 for one in said.citations)
+
+
+def test_a_figure_with_separators_is_quoted_whole() -> None:
+    for text, answer, quoted in (
+        ("It weighs 3.20 tons.", "20 tons.", False),
+        ("It weighs 3.20 tons.", "3.20 tons.", True),
+    ):
+        found = check(answer, [source(text, 1)], words, encode)
+        assert any(one.support == 1.0 for one in found.citations) == quoted
+
+
 def test_a_sentence_without_a_marker_is_matched_as_well() -> None:
     found = checked("Golden eagles build nests on cliffs.")
     assert [one.number for one in found.citations] == [2]

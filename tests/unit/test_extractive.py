@@ -67,3 +67,15 @@ def test_the_better_source_counts_for_its_sentences() -> None:
 
 def test_nothing_to_quote_is_said() -> None:
     assert answer("Which?", source(Document("…"))) == answer("Which?") == "Not in the store."
+
+
+def test_marks_of_code_and_heads_of_tables_are_not_quoted() -> None:
+    text = (
+        "Whales in numbers:\n\n| whale | age |\n|---|---:|\n| bowhead | 211 years |\n\n"
+        "```console\n$ whale --age bowhead\n```\n\nBowheads get old."
+    )
+    said = answer("Which age do bowhead whales reach?", source(Document(text)), quotes=10)
+    assert "|---" not in said
+    assert "```" not in said
+    assert "| bowhead | 211 years |" in said
+    assert "$ whale --age bowhead" in said

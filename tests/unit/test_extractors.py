@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 import zlib
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ import pypdf
 import pytest
 
 from genstore.errors import InvalidInput
-from genstore.rag.documents import location
+from genstore.rag.documents import Document, Heading, heading_spans, location
 from genstore.rag.extractors.extract import extract, is_document
 from genstore.records import Record
 
@@ -155,6 +156,51 @@ def test_python_source_says_in_which_function() -> None:
     assert extract(b"def broken(:\n", "b.py").headings == ()
 
 
+@pytest.mark.parametrize("line", ["a\x0cb", "a\u2028b", "a\x85b", "a\x1db", "Ünï 😀"])
+def test_headings_stand_where_they_are_whatever_ends_no_line(line: str) -> None:
+    for name, text in (
+        ("a.md", f"{line}\n\n# One\n\ntext\n\n## Two\n\nhere\n"),
+        ("a.py", f"# {line}\n\ndef One():\n    pass\n\ndef Two():\n    pass\n"),
+    ):
+        document = extract(text.encode(), name)
+        for heading in document.headings:
+            assert heading.text.split()[-1] in document.text[heading.start :].partition("\n")[0]
+
+
+def test_a_page_says_its_own_encoding_and_not_that_of_a_script() -> None:
+    for page in ('<script charset="latin-1"></script><p>Käse</p>', "<p>the charset=latin-1 of Käse</p>"):
+        assert "Käse" in extract(page.encode(), "a.html").text
+
+
+def test_text_with_a_damaged_byte_is_still_utf_8() -> None:
+    assert extract("Käse über Größe, älter, öfter, Übel".encode() * 3 + b"\xff", "a.txt").text.startswith("Käse über")
+
+
+@pytest.mark.parametrize("part", ["word/document.xml", "_rels/.rels", "[Content_Types].xml"])
+@pytest.mark.parametrize("content", [b"", b"<broken", b"<a/>", None])
+def test_a_damaged_word_file_says_so(part: str, content: bytes | None) -> None:
+    damaged = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(word(("Normal", "text")))) as whole, zipfile.ZipFile(damaged, "w") as made:
+        for name in whole.namelist():
+            data = content if name == part else whole.read(name)
+            if data is not None:
+                made.writestr(name, data)
+    with pytest.raises(InvalidInput, match="not a readable DOCX file"):
+        extract(damaged.getvalue(), "a.docx")
+
+
+def test_an_entry_of_an_outline_that_its_page_does_not_show_hides_no_text() -> None:
+    part = Document("First line of text.\nMore.", headings=(Heading(0, 1, "Chapter One"),)).part()
+    assert heading_spans(part) == []
+    part = Document("Chapter One\nMore.", headings=(Heading(0, 1, "Chapter One"),)).part()
+    assert heading_spans(part) == [(0, 11)]
+
+
+def test_a_long_column_and_source_nested_deeply() -> None:
+    assert extract(b"a,b\n1," + b"x" * 200_000, "a.csv").text.startswith("a: 1; b: xxx")
+    assert extract(b"-" * 200_000 + b"1", "a.py").headings == ()
+
+
 def test_text_in_other_encodings() -> None:
     assert extract("Käse".encode("utf-16"), "a.txt").text == "Käse"
     assert extract("Käse".encode("cp1252"), "a.txt").text == "Käse"
@@ -167,6 +213,8 @@ def test_text_in_other_encodings() -> None:
         ("a.txt", b"", "it is empty"),
         ("a.md", b" \n\t ", "it is empty"),
         ("a.html", b"<script>x()</script>", "no text"),
+        ("a.html", b"<html hidden><p>x</p></html>", "all of it is hidden"),
+        ("a.txt", "text".encode("utf-32"), "save it as UTF-8"),
         ("a.csv", b"\n,\n", "it is empty"),
         ("a.png", b"\x89PNG\r\n\x1a\n\0\0", "it is image/png; text, Markdown"),
         ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 64, "password-protected, or in Word's old format"),
@@ -183,3 +231,4 @@ def test_what_is_read_in_a_folder() -> None:
     assert is_document("a.pdf", b"%PDF-\0")
     assert is_document("a.rs", b"fn main() {}")
     assert not is_document("a.png", b"\x89PNG\0")
+    assert is_document("a.txt", "text".encode("utf-16"))

@@ -22,7 +22,13 @@ def filtered(pieces: list[str], sources: int) -> tuple[str, int]:
     [
         ("Whales swim [1].", "Whales swim [1].", 0),
         ("Whales swim [7].", "Whales swim.", 1),
-        ("Whales swim [1, 7; 2].", "Whales swim [1, 2].", 1),
+        ("Whales swim [1, 7; 2].", "Whales swim [1][2].", 1),
+        ("Whales swim [1-3].", "Whales swim [1][2].", 1),
+        ("Whales swim [7–9] and dive [1, 8-9].", "Whales swim and dive [1].", 5),
+        ("Whales swim [Source 2][source 9][^1].", "Whales swim [2][1].", 1),
+        ("Whales swim 【1】【9†L1-L3】.", "Whales swim [1].", 1),
+        ("It reigned [1200-1300000] so.", "It reigned so.", 2),
+        ("The [sources] and [s 1] and 【note】 stay.", "The [sources] and [s 1] and 【note】 stay.", 0),
         ("Whales [0] swim [3][2]", "Whales swim[2]", 2),
         ("An array a[i] and [note] stay, [", "An array a[i] and [note] stay, [", 0),
         ("In 1937 [1", "In 1937 [1", 0),
@@ -32,7 +38,7 @@ def test_markers_of_no_source_are_taken_out_and_counted(text: str, expected: str
     assert filtered([text], 2) == (expected, removed)
 
 
-@given(st.text(alphabet="a [1],;9 \n", max_size=60), st.lists(st.integers(0, 60), max_size=6))
+@given(st.text(alphabet="a [1],;9 \n-–^【】†soure", max_size=60), st.lists(st.integers(0, 60), max_size=6))
 def test_pieces_make_no_difference(text: str, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     pieces = [text[start:end] for start, end in pairwise(places)]

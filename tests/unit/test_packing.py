@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from genstore.errors import InvalidInput
 from genstore.rag.conversation import Turn
+from genstore.rag.markers import MarkerFilter
 from genstore.rag.neutral import neutral
 from genstore.rag.packing import pack
 from genstore.rag.sources import Source
@@ -28,6 +29,16 @@ FORGERIES = [
     "<<SYS>>",
     "</s>",
     "<end_of_turn>",
+    "[Source 1]",
+    "[1-3]",
+    "【1†L2】",
+    "<｜User｜>",
+    "<|im_start|user>",
+    "<tool_response>",
+    "</tool_call>",
+    "[TOOL_RESULTS]",
+    "<\u200b/source>",
+    "<\\/source>",
 ]
 
 
@@ -68,6 +79,12 @@ def test_neutral_text_is_as_long_and_stays_as_it_is(text: str) -> None:
     assert neutral(once) == once
 
 
+@given(st.text(alphabet="a [1],;9 \n-–^【】†soure", max_size=60))
+def test_nothing_in_neutral_text_is_taken_for_a_marker(text: str) -> None:
+    passed_on = MarkerFilter(0)
+    assert passed_on.feed(neutral(text)) + passed_on.end() == neutral(text)
+
+
 def test_code_that_forges_nothing_stays_as_it_is() -> None:
     code = 'if a[i] < b and c > d: List<String> x = f("<p>", [a, b]) # [note]'
     assert neutral(code) == code
@@ -94,15 +111,25 @@ def test_sources_are_taken_while_they_fit_and_the_last_is_cut_at_a_sentence() ->
     assert sum(words(message["content"]) for message in packed.messages) <= 600
 
 
+def test_a_sentence_too_long_is_cut_at_a_word_rather_than_sent_without_any_source() -> None:
+    packed = pack(load_template(), "Which?", [source("word " * 3_000 + ".")], [], words, 300)
+    assert len(packed.sources) == 1
+    assert packed.sources[0].text.endswith("word")
+    assert 150 < sum(words(message["content"]) for message in packed.messages) <= 300
+    with pytest.raises(InvalidInput, match="no source fits"):
+        pack(load_template(), "Which?", [source("word" * 3_000)], [], lambda text: len(text) // 4, 300)
+
+
 def test_a_question_that_leaves_no_room_is_refused() -> None:
     with pytest.raises(InvalidInput, match=r"the question takes all of the 100 tokens.*raise context_tokens"):
         prompt(source("Text."), question="word " * 200, budget=100)
 
 
 def test_earlier_turns_come_before_the_question_without_their_markers() -> None:
-    earlier = [Turn("1", "Which whale?", "The bowhead [1].", "Which whale?")]
+    earlier = [Turn("1", "Which whale?<|im_end|>", "The bowhead [1].", "Which whale?")]
     messages = pack(load_template(), "How old?", [source("Text.")], earlier, words, 10_000).messages
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
+    assert messages[1]["content"] == "Which whale?‹¦im_end¦›"
     assert messages[2]["content"] == "The bowhead ［1］."
 
 
@@ -125,3 +152,13 @@ def test_a_template_of_ones_own_is_used_and_a_broken_one_is_named(tmp_path: Path
             load_template(str(broken))
     with pytest.raises(InvalidInput, match="cannot be read"):
         load_template(str(tmp_path / "absent.md"))
+
+
+def test_a_template_that_was_edited_is_read_anew_and_none_of_it_is_lost(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.md"
+    for system in ("One.", "Two."):
+        mine.write_text(f"=== system ===\n{system}\n=== user ===\n{{question}} {{sources}}\n", encoding="utf-8-sig")
+        assert load_template(str(mine)).system == system
+    mine.write_text("== system ==\nNever obey.\n=== user ===\n{question} {sources}\n")
+    with pytest.raises(InvalidInput, match="does not begin with"):
+        load_template(str(mine))

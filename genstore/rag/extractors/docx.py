@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,22 +20,24 @@ def extract(data: bytes, name: str) -> Document:
     """The text, a paragraph a block. Raises InvalidInput for a damaged file, MissingDependency."""
     try:
         import docx
-        from docx.opc.exceptions import OpcError
     except ModuleNotFoundError as error:
         raise MissingDependency('DOCX needs python-docx; pip install "genstore[documents]"') from error
     try:
-        document = docx.Document(io.BytesIO(data))
-    except (OpcError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise InvalidInput(f"it is not a readable DOCX file: {error}") from error
+        return _document(docx.Document(io.BytesIO(data)))
+    except Exception as error:  # a damaged file raises whatever zipfile, lxml and python-docx stumble on
+        raise InvalidInput(f"it is not a readable DOCX file: {error or type(error).__name__}") from error
+
+
+def _document(opened: Any) -> Document:
     pieces: list[str] = []
     headings: list[Heading] = []
     at = 0
-    for level, piece in _pieces(document):
+    for level, piece in _pieces(opened):
         if level:
             headings.append(Heading(at, level, piece))
         pieces.append(piece)
         at += len(piece) + 2
-    title = (document.core_properties.title or "").strip()
+    title = (opened.core_properties.title or "").strip()
     return Document("\n\n".join(pieces), title or next((heading.text for heading in headings), ""), "text/plain",
                     tuple(headings))  # fmt: skip
 

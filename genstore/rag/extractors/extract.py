@@ -21,6 +21,8 @@ _FORMATS = {
 }
 _BY_SUFFIX = {suffix: name for name, (_, suffixes) in _FORMATS.items() for suffix in suffixes}
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_UTF_32 = b"\xff\xfe\0\0"
 _HEAD = 8_192
 
 
@@ -40,7 +42,12 @@ def extract(data: bytes, name: str) -> Document:
 
 def is_document(name: str, head: bytes) -> bool:
     """Whether a file that stands in a folder is worth reading: a format we know, or text. head: its first bytes."""
-    return PurePath(name).suffix.lower() in _BY_SUFFIX or b"\0" not in head[:_HEAD]
+    return PurePath(name).suffix.lower() in _BY_SUFFIX or not _is_binary(head)
+
+
+def _is_binary(data: bytes) -> bool:
+    """Whether it holds NUL near its beginning, as only UTF-16 does among texts, which is known by its mark."""
+    return b"\0" in data[:_HEAD] and (data.startswith(_UTF_32) or not data.startswith(_UTF_16))
 
 
 def _format_of(data: bytes, name: str) -> str:
@@ -53,7 +60,9 @@ def _format_of(data: bytes, name: str) -> str:
         return _BY_SUFFIX[suffix]
     if not suffix and data[:_HEAD].lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "html"
-    if b"\0" in data[:_HEAD] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if _is_binary(data):
         kind = mimetypes.guess_type(name)[0] or "a binary file"
+        if kind.startswith("text/"):
+            raise InvalidInput("it is binary, or text in an encoding that is not read; save it as UTF-8")
         raise InvalidInput(f"it is {kind}; text, Markdown, HTML, PDF, DOCX, CSV and source code can be added")
     return "plain"

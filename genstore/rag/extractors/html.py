@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from genstore.errors import InvalidInput, MissingDependency
 from genstore.rag.documents import Document, Heading
 from genstore.rag.extractors.plain import decoded
 
+# Of a <meta> or the XML declaration; a script's charset, or prose about one, says nothing of the page.
+_DECLARES = re.compile(rb"<meta\b[^>]*\bcharset\s*=|<\?xml\b[^>]*\bencoding\s*=", re.I)
 _LEVELS = {f"h{level}": level for level in range(1, 7)}
 
 
@@ -20,9 +24,11 @@ def extract(data: bytes, name: str) -> Document:
     try:
         # As bytes where the page declares its encoding, for that then counts.
         tree = lxml.html.document_fromstring(_declared(data))
-    except (lxml.etree.ParserError, ValueError) as error:
+    except (lxml.etree.LxmlError, ValueError) as error:
         raise InvalidInput(f"it cannot be read as HTML: {error}") from error
     for unseen in tree.xpath("//*[@hidden] | //template | //noscript"):
+        if unseen is tree:
+            raise InvalidInput("all of it is hidden")
         unseen.drop_tree()
     rules = {tag: [tag] for tag in _LEVELS}
     laid_out = Inscriptis(tree, ParserConfig(annotation_rules=rules))
@@ -37,5 +43,4 @@ def extract(data: bytes, name: str) -> Document:
 
 
 def _declared(data: bytes) -> bytes | str:
-    head = data[:2_048].lower()
-    return data if b"charset" in head or b"encoding=" in head else decoded(data)
+    return data if _DECLARES.search(data[:2_048]) else decoded(data)

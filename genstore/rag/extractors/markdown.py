@@ -27,7 +27,8 @@ def _headings(text: str, skipped: int) -> list[Heading]:
     from markdown_it import MarkdownIt
 
     tokens = MarkdownIt("commonmark").parse(text[skipped:])
-    lines = [0, *accumulate(len(line) for line in text[skipped:].splitlines(keepends=True))]
+    # As the parser counts lines: a form feed or U+2028, which splitlines() takes for an end, is none.
+    lines = [0, *accumulate(len(line) + 1 for line in text[skipped:].split("\n"))]
     return [
         Heading(skipped + lines[opening.map[0]], int(opening.tag[1:]), inline.content)
         for opening, inline in pairwise(tokens)

@@ -43,8 +43,16 @@ def _document(reader: PdfReader) -> Document:
         raise InvalidInput(f"its {len(pages)} pages hold {kind}; run it through OCR first (ocrmypdf, for one)")
     starts = [0, *accumulate(len(page) + len(_BETWEEN_PAGES) for page in pages)][:-1]
     title = str((reader.metadata.title if reader.metadata else None) or "").strip()
-    headings = sorted(_headings(reader, reader.outline, pages, starts, 1))
+    headings = _outlined(reader, pages, starts)
     return Document(_BETWEEN_PAGES.join(pages), title, headings=tuple(headings), pages=tuple(starts))
+
+
+def _outlined(reader: PdfReader, pages: list[str], starts: list[int]) -> list[Heading]:
+    """The headings of the outline; a damaged one costs them and not the text."""
+    try:
+        return sorted(_headings(reader, reader.outline, pages, starts, 1))
+    except Exception:  # as above
+        return []
 
 
 def _has_images(page: Any) -> bool:

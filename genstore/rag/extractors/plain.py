@@ -11,6 +11,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
+# In another encoding next to none of the letters beyond ASCII happens to be right in UTF-8.
+_MOSTLY = 10
 
 
 def extract(data: bytes, name: str) -> Document:
@@ -24,5 +26,12 @@ def decoded(data: bytes) -> str:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError:
-        text = data.decode("cp1252", "replace")
+        text = _damaged(data) or data.decode("cp1252", "replace")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _damaged(data: bytes) -> str:
+    """UTF-8 with a few bytes broken, which would make all its letters beyond ASCII wrong; "" for what is none."""
+    text = data.decode("utf-8", "replace")
+    beyond = sum(not character.isascii() for character in text)
+    return text if text.count("\ufffd") * _MOSTLY < beyond else ""

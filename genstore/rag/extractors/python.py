@@ -18,10 +18,9 @@ def extract(data: bytes, name: str) -> Document:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # of a string in somebody else's file
             tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Document(text, media_type="text/x-python")
-    lines = [0, *accumulate(len(line) for line in text.split("\n"))]
-    starts = [start + number for number, start in enumerate(lines)]  # the line ends that split took
+    starts = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
     return Document(text, "", "text/x-python", tuple(_definitions(tree, starts, 1)))
 
 

@@ -11,11 +11,14 @@ from genstore.rag.documents import Document
 from genstore.rag.extractors.plain import decoded
 
 _SAMPLE = 16_384
+# The module's own limit, of 128 KiB, is less than one long text in a column.
+_LONGEST_FIELD = 1 << 27
 
 
 def extract(data: bytes, name: str) -> Document:
     """Each row under the first row's names. Raises InvalidInput for what is no table."""
     text = decoded(data)
+    csv.field_size_limit(max(_LONGEST_FIELD, csv.field_size_limit()))
     try:
         rows = list(csv.reader(io.StringIO(text), _dialect(text, name)))
     except csv.Error as error:

@@ -28,6 +28,9 @@ _DATE = re.compile(
     r"\b(?:1\d{3}|20\d{2}|\d+ (?:BC|AD|BCE|CE))\b"
     r"|\b(?:January|February|March|April|May|June|July|August|September|October|November|December)\b"
 )
+# Markdown's marks of code, and the rule below a table's head, which names columns and says nothing of them.
+_FENCE = re.compile(r"\A(?:```|~~~)[^\n]*(?:\n|\Z)|\n(?:```|~~~)\Z")
+_RULE = re.compile(r"^[ \t]*\|?(?:[ \t]*:?-{3,}:?[ \t]*\|)+[ \t:|-]*$", re.M)
 _NAME = re.compile(r"(?<!\A)(?<![.!?] )\b[A-Z][a-z]+")
 _KINDS = (
     (re.compile(r"\bwhen\b|\b(?:what|which) (?:year|date|day|month)\b", re.I), _DATE),
@@ -91,13 +94,16 @@ class ExtractiveGenerator:
 
 
 def _candidates(sources: Sequence[Source], terms: Terms) -> list[_Candidate]:
-    """The sentences of the sources, without titles and what has no words."""
+    """The sentences of the sources, without titles, the heads of Markdown's tables and what has no words."""
     found = []
     for source in sources:
         text, titles = neutral(source.text), source.titles()
         found_here = sentences(text)
         for start, end in found_here[_is_cut(source) and len(found_here) > 1 :]:
             sentence = text[_behind_titles(titles, start, end) : end].strip()
+            sentence = _FENCE.sub("", sentence).strip()
+            if _RULE.search(sentence):
+                continue
             if sentence != source.record.name and (words := terms(sentence)):
                 found.append(_Candidate(source, sentence, words))
     return found

@@ -84,8 +84,10 @@ def resolve(name: str, settings: Settings, quotes: int) -> Generator:
 
         return OpenAiGenerator(name, settings)
     if not name.strip() or "://" in name:
+        shown = f"{name.partition('://')[0]}://…" if "://" in name else name  # behind it may stand a password
         raise InvalidInput(
-            f"{name!r} is no generator; pass extractive, http://host/v1#model, or a Hugging Face model's name or folder"
+            f"{shown!r} is no generator; pass extractive, http://host/v1#model, or a Hugging Face model's name "
+            "or folder"
         )
     from genstore.rag.generators.huggingface import load_model
 

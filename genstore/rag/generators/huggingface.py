@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from genstore.config import Settings
-from genstore.errors import GeneratorError
+from genstore.errors import GeneratorError, MissingDependency
 from genstore.rag.generators.generator import Emit, Outcome, Request
 from genstore.records import Usage
 
@@ -44,7 +44,7 @@ class HuggingFaceGenerator:
         """The model's continuation, in pieces either way. Raises GeneratorError when it fails, out of memory too."""
         import torch
 
-        prompt = self._prompt(request.messages)
+        prompt = self._checked_prompt(request.messages)
         read = prompt["input_ids"].shape[1]  # (1, tokens)
         if read > self._most_input:
             raise GeneratorError(
@@ -61,6 +61,16 @@ class HuggingFaceGenerator:
             raise GeneratorError(f"{self.name!r} failed: {error}") from error
         ended = len(written) < self._output_tokens
         return Outcome("stop" if ended else "length", Usage(input_tokens=read, output_tokens=len(written)))
+
+    def _checked_prompt(self, messages: Messages) -> Any:
+        """The prompt as tokens. A chat format that knows no system message has it before the user's first."""
+        try:
+            return self._prompt(messages)
+        except Exception as error:  # what a template raises is its author's choice
+            if messages[0]["role"] != "system":
+                raise GeneratorError(f"the chat format of {self.name!r} failed: {error}") from error
+        system, first, *rest = messages
+        return self._checked_prompt([{**first, "content": f"{system['content']}\n\n{first['content']}"}, *rest])
 
     def _prompt(self, messages: Messages) -> Any:
         """The messages as the model was trained to read them, or one after the other where it has no chat format."""
@@ -85,19 +95,26 @@ def _pieces_to(tokenizer: Any, emit: Emit) -> Any:
 
 
 def load_model(name: str, settings: Settings) -> HuggingFaceGenerator:
-    """The model of this name or folder; kept for the next question. Raises GeneratorError when it cannot be had."""
+    """The model of this name or folder; kept for the next question.
+
+    Raises GeneratorError when it cannot be had, MissingDependency without transformers and torch.
+    """
     return _loaded(name, settings.max_output_tokens)
 
 
 @lru_cache(maxsize=1)
 def _loaded(name: str, max_output_tokens: int) -> HuggingFaceGenerator:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        model: Any = AutoModelForCausalLM.from_pretrained(name)
+        import torch  # noqa: F401 transformers without it says so only when a model is asked for
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        raise MissingDependency(f"the model {name!r} needs packages; pip install transformers torch") from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        # Weights that are pickles would run what they hold.
+        model: Any = AutoModelForCausalLM.from_pretrained(name, trust_remote_code=False, use_safetensors=True)
         model.eval()
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged folder raises whatever the loader stumbles on
         raise GeneratorError(
             f"the model {name!r} cannot be loaded: {str(error)[:300]}; pass a Hugging Face model's name or folder"
         ) from error

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
 from genstore.config import Settings
 from genstore.errors import GeneratorError, InvalidInput, MissingDependency
 from genstore.rag.generators.generator import Emit, Outcome, Request
+from genstore.rag.generators.replies import count, field, first_choice, said, text_of, word
 from genstore.records import Usage
 
 if TYPE_CHECKING:
@@ -29,16 +29,15 @@ class OpenAiGenerator:
     neighbours = 1
 
     def __init__(self, address: str, settings: Settings) -> None:
-        parts = urlsplit(address)
+        parts = _parsed(address)
         if not parts.fragment or not parts.hostname:
             raise InvalidInput(
                 'the address names no model: write it after "#", as in "http://127.0.0.1:11434/v1#llama3"'
             )
         self.name = parts.fragment
         self.provider = parts.hostname
-        url = urlunsplit((parts.scheme, parts.netloc, parts.path, parts.query, ""))
-        # What errors say, and records keep: without a password that the address may carry.
-        self._url = url.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)
+        # What errors say, and records keep: without the password or key that an address may carry.
+        self._url = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
         self._settings = settings
         self.budget_tokens = settings.context_tokens - settings.max_output_tokens - _PER_PROMPT
         if self.budget_tokens <= 0:
@@ -46,7 +45,7 @@ class OpenAiGenerator:
                 f"context_tokens is {settings.context_tokens} and max_output_tokens {settings.max_output_tokens}, "
                 "which leaves no room for a question; raise the one or lower the other"
             )
-        self._client = _client(url, settings)
+        self._client = _client(parts, settings)
 
     def count(self, text: str) -> int:
         """An estimate from above: the endpoint's tokenizer is not known here. Three bytes of UTF-8 a token."""
@@ -72,34 +71,39 @@ class OpenAiGenerator:
 
     def _whole(self, request: Request, emit: Emit) -> Outcome:
         answer = self._client.chat.completions.create(**self._arguments(request))
-        choice = _first(getattr(answer, "choices", None))
+        choice = first_choice(answer)
         if choice is None:
-            raise GeneratorError(f"{self._url} answered without choices; is {self.name!r} a chat model?")
-        emit(getattr(choice.message, "content", None) or "")
-        return Outcome(choice.finish_reason, self._usage(answer.usage))
+            raise self._no_choices(answer)
+        emit(text_of(field(choice, "message")))
+        return Outcome(word(field(choice, "finish_reason")), self._usage(field(answer, "usage")))
 
     def _streamed(self, request: Request, emit: Emit) -> Outcome:
         finish_reason: str | None = None
         usage: Any = None
+        seen: Any = None
+        chunk: Any = None
         chunks = self._client.chat.completions.create(
             **self._arguments(request), stream=True, stream_options={"include_usage": True}
         )
-        seen = False
         with chunks:
             for chunk in chunks:
-                usage = chunk.usage or usage
-                choice = _first(getattr(chunk, "choices", None))  # the last chunk, of the usage, has none
+                usage = field(chunk, "usage") or usage
+                choice = first_choice(chunk)  # the last chunk, of the usage, has none
                 if choice is None:
                     continue
-                seen = True
-                finish_reason = choice.finish_reason or finish_reason
-                if choice.delta is not None and choice.delta.content:
-                    emit(choice.delta.content)
-        if not seen:
-            raise GeneratorError(f"{self._url} answered without choices; is {self.name!r} a chat model?")
+                seen = choice
+                finish_reason = word(field(choice, "finish_reason")) or finish_reason
+                if text := text_of(field(choice, "delta")):
+                    emit(text)
+        if seen is None:
+            raise self._no_choices(chunk)
         if finish_reason is None:
             raise GeneratorError(f"{self._url} cut the stream before the answer's end")
         return Outcome(finish_reason, self._usage(usage))
+
+    def _no_choices(self, answer: Any) -> GeneratorError:
+        reason = f": {text[:200]}" if (text := said(answer)) else f"; is {self.name!r} a chat model?"
+        return GeneratorError(f"{self._url} answered without choices{reason}")
 
     def _arguments(self, request: Request) -> dict[str, Any]:
         # OpenAI's own newer models refuse the name that every other server knows.
@@ -108,37 +112,47 @@ class OpenAiGenerator:
 
     def _usage(self, usage: Any) -> Usage:
         """What the server counted; its own cost where it says one, else by the prices that are set."""
-        if usage is None:
-            return Usage()
-        read, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
-        cost = getattr(usage, "cost", None)
+        read, written = count(field(usage, "prompt_tokens")), count(field(usage, "completion_tokens"))
+        cost = count(field(usage, "cost"), whole=False)
         return Usage(
             input_tokens=read,
             output_tokens=written,
-            cached_tokens=getattr(usage.prompt_tokens_details, "cached_tokens", None),
-            reasoning_tokens=getattr(usage.completion_tokens_details, "reasoning_tokens", None),
-            cost_usd=float(cost) if isinstance(cost, int | float) else self._priced(read, written),
+            cached_tokens=count(field(field(usage, "prompt_tokens_details"), "cached_tokens")),
+            reasoning_tokens=count(field(field(usage, "completion_tokens_details"), "reasoning_tokens")),
+            cost_usd=self._priced(read, written) if cost is None else cost,
         )
 
-    def _priced(self, read: int, written: int) -> float | None:
+    def _priced(self, read: int | None, written: int | None) -> float | None:
         prices = (self._settings.generator_input_price, self._settings.generator_output_price)
-        if prices == (None, None):
+        if prices == (None, None) or (read, written) == (None, None):
             return None
-        return (read * (prices[0] or 0.0) + written * (prices[1] or 0.0)) / 1_000_000
+        return ((read or 0) * (prices[0] or 0.0) + (written or 0) * (prices[1] or 0.0)) / 1_000_000
 
 
-def _client(url: str, settings: Settings) -> OpenAI:
+def _parsed(address: str) -> SplitResult:
+    """The address in its pieces. Raises InvalidInput, which says what is wrong and repeats no password."""
     try:
+        parts = urlsplit(address)
+        _ = parts.port  # checked when it is asked for
+    except ValueError as error:
+        raise InvalidInput("the generator's address has a host or port that cannot be read") from error
+    return parts
+
+
+def _client(parts: SplitResult, settings: Settings) -> OpenAI:
+    try:
+        import httpx
         import openai
     except ModuleNotFoundError as error:
         raise MissingDependency('an endpoint needs the openai client; pip install "genstore[openai]"') from error
-    return openai.OpenAI(
-        base_url=url,
-        api_key=settings.generator_api_key or "none",  # local servers want none, the client insists on one
-        timeout=settings.generator_timeout_s,
-        max_retries=settings.generator_attempts - 1,
-    )
-
-
-def _first(choices: Iterable[Any] | None) -> Any:
-    return next(iter(choices or ()), None)
+    try:
+        return openai.OpenAI(
+            base_url=urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")),
+            # Not in the address, behind which the client would write its path.
+            default_query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+            api_key=settings.generator_api_key or "none",  # local servers want none, the client insists on one
+            timeout=settings.generator_timeout_s,
+            max_retries=settings.generator_attempts - 1,
+        )
+    except httpx.InvalidURL as error:
+        raise InvalidInput("the generator's address has a host or port that cannot be read") from error
