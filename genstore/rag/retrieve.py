@@ -35,6 +35,8 @@ MOST_PASSAGES = 20
 """Candidates whose texts are read: enough for repeats and near ones to drop out of."""
 # Where in the order of nearness the background of a question is taken from.
 _NEAR, _FAR = 10, 100
+# Of the best source so many paragraphs are embedded: a passage seldom has more.
+_MOST_BLOCKS = 12
 # How much the best judged past generation gains over one nobody judged; scores lie in [0, 1].
 _PREFERENCE = 0.2
 
@@ -103,12 +105,18 @@ def _background(found: Sequence[Found]) -> float:
 
 
 def _with_cosine(sources: list[Source], question: str, projection: Projection) -> list[Source]:
-    """The best source's nearness to the question is what evidence is judged by, so it is not left pending."""
-    if sources and sources[0].cosine is None:
-        embedder = projection.embedder
-        cosine = float(embedder.encode([sources[0].text])[0] @ embedder.encode_query(question))
-        sources[0] = replace(sources[0], cosine=cosine)
-    return sources
+    """The best source with its nearness to the question, by which evidence is judged: that of its nearest paragraph.
+
+    A passage that speaks of several things is near to none of them; it must not be left pending either.
+    """
+    if not sources:
+        return sources
+    best, embedder = sources[0], projection.embedder
+    blocks = best.blocks()[:_MOST_BLOCKS]
+    if best.cosine is not None and len(blocks) == 1:
+        return sources
+    nearest = float((embedder.encode(blocks) @ embedder.encode_query(question)).max())
+    return [replace(best, cosine=nearest if best.cosine is None else max(nearest, best.cosine)), *sources[1:]]
 
 
 def _gains(connection: Connection, found: Sequence[Found], name: str) -> dict[str, float]:

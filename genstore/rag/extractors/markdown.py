@@ -8,14 +8,14 @@ from itertools import accumulate, pairwise
 from genstore.rag.documents import Document, Heading
 from genstore.rag.extractors.plain import decoded
 
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
+FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
 _TITLE = re.compile(r"^title:[ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.M | re.I)
 
 
 def extract(data: bytes, name: str) -> Document:
     """The Markdown itself; the title is the front matter's, else the first heading."""
     text = decoded(data)
-    front = _FRONT_MATTER.match(text)
+    front = FRONT_MATTER.match(text)
     headings = _headings(text, front.end() if front else 0)
     named = _TITLE.search(front[1]) if front else None
     title = named[1] if named else next((heading.text for heading in headings), "")
