@@ -16,7 +16,7 @@ from genstore.search.projection import Projection
 from genstore.sql import tables
 from genstore.sql.delete import delete_orphans, sweep
 from genstore.sql.engine import Database
-from genstore.sql.outbox import SqlClaim
+from genstore.sql.outbox import SqlClaim, words_pending
 from genstore.sql.read import chunked
 from genstore.upkeep.sketches import mend, stray_keys, unsketched_bodies
 from genstore.work import WORDS, Task
@@ -68,6 +68,8 @@ def verify(database: Database, bodies: Bodies, projection: Projection, gate: Gat
         findings.differences += _sketches(connection, gate)
         unnamed = _unnamed_blobs(connection, bodies)
     wrong_records, extra = _compared(database, projection, findings)
+    if waiting := words_pending(projection.outbox.pending()):
+        findings.notes.append(f"{waiting} records wait to be indexed; `genstore reindex --pending` does it")
     if unnamed:
         findings.notes.append(f"{len(unnamed)} blobs left by interrupted writes; --repair deletes them")
     if repair:
