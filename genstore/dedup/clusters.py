@@ -10,23 +10,21 @@ each other are in one cluster only when the third represents it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from genstore.blobs import Bodies
 from genstore.dedup.method import Methods
 from genstore.dedup.rule import Rule
 from genstore.dedup.sketches import shared_keys
 from genstore.dedup.unit import Comparer, Piece, Unit, best_match
-from genstore.errors import BlobCorrupt, BlobMissing
 from genstore.records import Duplicate, DuplicateCluster
 from genstore.sql import tables
 
-_parts, _contents, _records, _scores = tables.parts, tables.contents, tables.records, tables.scores
+_parts, _records, _scores = tables.parts, tables.records, tables.scores
 
 _FIRST_OF_MANY = 64
 """Of bodies that all share a key, each is compared with so many of the best: the rest share what is boilerplate."""
@@ -121,19 +119,6 @@ def find_clusters(
     leaders = _led(groups, comparer, finder.neighbours(order), asked.rule.least_score)
     clusters = [_cluster(group, asked.rule) for group in leaders if len(group.holders) > 1 or group.duplicates]
     return sorted(clusters, key=lambda cluster: -len(cluster))
-
-
-def body_reader(connection: Connection, bodies: Bodies) -> Callable[[str], bytes | None]:
-    """A function from a body's hash to the body, None when it is gone or damaged."""
-
-    def read(digest: str) -> bytes | None:
-        row = connection.execute(select(_contents).where(_contents.c.sha256 == digest)).first()
-        try:
-            return None if row is None else bodies.unseal(digest, row.encoding, row.body)
-        except (BlobMissing, BlobCorrupt):
-            return None
-
-    return read
 
 
 def _groups(connection: Connection, asked: Question, members: set[str]) -> list[_Group]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, Connection
 
 from genstore.blobs import Bodies
-from genstore.dedup.clusters import SketchFinder, body_reader, find_clusters
+from genstore.dedup.clusters import SketchFinder, find_clusters
 from genstore.dedup.gate import ALL_RULES, Gate, check_settings
 from genstore.dedup.method import Methods, kind_of
 from genstore.dedup.rule import Rule
@@ -18,6 +18,7 @@ from genstore.dedup.unit import Comparer
 from genstore.filters import Filter
 from genstore.records import DuplicateCluster
 from genstore.sql.engine import Database
+from genstore.sql.read import body_reader
 from genstore.work import Progress
 
 if TYPE_CHECKING:

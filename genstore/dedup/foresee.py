@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from genstore.blobs import Bodies
-from genstore.dedup.clusters import body_reader
 from genstore.dedup.holders import KIND, PROJECT, Holders, unit_of
 from genstore.dedup.rule import Rule
 from genstore.dedup.semantic import Semantic, SemanticText, Space, bodies_of, encoded, nearest_parts, stored_vector
@@ -15,6 +14,7 @@ from genstore.dedup.unit import Comparer, Piece
 from genstore.filters import All, Compare
 from genstore.identity import decode_text
 from genstore.sql.engine import Database
+from genstore.sql.read import body_reader
 from genstore.sql.rows import RecordRows
 from genstore.sql.write import Found
 

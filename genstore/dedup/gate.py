@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import Connection, exists, select
 
 from genstore.blobs import Bodies
-from genstore.dedup.clusters import body_reader
 from genstore.dedup.holders import BINARY, HISTORY, KIND, MEDIA_TYPE, PROJECT, SHA256, Holders
 from genstore.dedup.method import Method, Methods, kind_of
 from genstore.dedup.policy import ALL_POLICIES, Policy, from_row, save
@@ -23,10 +22,11 @@ from genstore.dedup.unit import Comparer, Piece, Recent
 from genstore.errors import MissingDependency, SketchMismatch
 from genstore.sql import tables
 from genstore.sql.engine import APPLICATION_ID, Database
+from genstore.sql.read import body_reader
 from genstore.sql.rows import RecordRows
 from genstore.sql.write import Entry, Found, Unprepared
 
-_parts, _records = tables.parts, tables.records
+_records = tables.records
 _KEEP = Policy()
 _LIVE_LOCK = -1  # apart from the locks of sql/write.py, which count up from 0
 

@@ -68,7 +68,7 @@ class HeldOut:
         finally:
             self._bodies.clear()
             for key in fresh:
-                self._features.pop(key, None)
+                self._features.drop(key)
         if best is None:
             return None
         line, match = best

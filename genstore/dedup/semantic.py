@@ -13,6 +13,7 @@ from genstore.dedup.method import Match
 from genstore.dedup.rule import Rule
 from genstore.filters import Filter
 from genstore.identity import decode_text, encode_text, sha256
+from genstore.index.indexer import unpack
 from genstore.index.points import part_of
 from genstore.sql import tables
 from genstore.sql.read import chunked
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from genstore.index.points import VectorIndex
 
-_parts, _records, _contents = tables.parts, tables.records, tables.contents
+_parts, _records = tables.parts, tables.records
 _passages, _embeddings = tables.passages, tables.embeddings
 
 _DEPTH = 100
@@ -181,7 +182,7 @@ def first_vectors(connection: Connection, space: Space, digests: Iterable[str]) 
     found: dict[str, NDArray[np.float32]] = {}
     for chunk in chunked(digests):
         rows = connection.execute(_vectors(space).where(_passages.c.sha256.in_(chunk), _passages.c.ordinal == 0))
-        found.update({row.sha256: _unpacked(row.vector) for row in rows if row.vector is not None})
+        found.update({row.sha256: unpack(row.vector) for row in rows if row.vector is not None})
     return found
 
 
@@ -193,7 +194,7 @@ def stored_vector(connection: Connection, space: Space) -> Callable[[str], NDArr
         rows = connection.execute(query).all()
         if not rows or any(row.vector is None for row in rows):
             return None
-        return mean_vector([_unpacked(row.vector) for row in rows])
+        return mean_vector([unpack(row.vector) for row in rows])
 
     return vector
 
@@ -230,7 +231,3 @@ def bodies_of(connection: Connection, parts: Iterable[int]) -> dict[int, str]:
         query = select(_parts.c.id, _parts.c.sha256).where(_parts.c.id.in_(chunk))
         found.update({row.id: row.sha256 for row in connection.execute(query)})
     return found
-
-
-def _unpacked(data: bytes) -> NDArray[np.float32]:
-    return np.frombuffer(data, dtype="<f2").astype(np.float32)

@@ -40,16 +40,22 @@ class Recent(dict[tuple[str, str], Any]):
 
     def keep(self, key: tuple[str, str], features: Any) -> None:
         """Keep what a body's features are."""
+        self.drop(key)
         self[key] = features
         self._bytes += size_bytes(features)
-        with suppress(KeyError, StopIteration):
+        with suppress(StopIteration):
             while self._limit_bytes is not None and self._bytes > self._limit_bytes:
-                self._bytes -= size_bytes(self.pop(next(iter(self))))
+                self.drop(next(iter(self)))
+
+    def drop(self, key: tuple[str, str]) -> None:
+        """Forget a body's features, if they are kept."""
+        with suppress(KeyError):
+            self._bytes -= size_bytes(self.pop(key))
 
 
 def size_bytes(features: Any) -> int:
     """About what features take in memory."""
-    return 200 + getattr(features, "nbytes", 0)
+    return 200 + (40 * len(features) if isinstance(features, list) else getattr(features, "nbytes", 0))
 
 
 class Choice(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -54,6 +54,19 @@ def load(
             )
             found[row.id] = replace(record, duplicate_of=originals[row.id]) if row.id in originals else record
     return found
+
+
+def body_reader(connection: Connection, bodies: Bodies) -> Callable[[str], bytes | None]:
+    """A function from a body's hash to the body, None when it is gone or damaged."""
+
+    def read(digest: str) -> bytes | None:
+        row = connection.execute(select(_contents).where(_contents.c.sha256 == digest)).first()
+        try:
+            return None if row is None else bodies.unseal(digest, row.encoding, row.body)
+        except (BlobMissing, BlobCorrupt):
+            return None
+
+    return read
 
 
 def _load_parts(connection: Connection, bodies: Bodies, ids: Sequence[str], strict: bool) -> dict[str, list[Any]]:
