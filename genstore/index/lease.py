@@ -61,7 +61,10 @@ class FileLock:
 
     def _locked(self) -> int | None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:  # the folder was dropped in between
+            return None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -188,8 +191,10 @@ class Lease(Generic[T]):
         self.close()
         self._lock_folder(time.monotonic() + self._timeout_s)
         try:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            left = [path.name for path in self._folder.glob("*") if path.suffix != ".lock"]
+            # The locks go last: once the owner's has no name any more, whoever waits makes the folder anew.
+            left = _emptied(self._folder)
+            if not left:
+                shutil.rmtree(self._folder, ignore_errors=True)
         finally:
             self._owner.release()
         if left:
@@ -293,6 +298,18 @@ class Lease(Generic[T]):
 
 _leases: weakref.WeakSet[Lease[Any]] = weakref.WeakSet()
 _parents: list[object] = []  # the parent's resources: freeing one here would wait for threads fork did not copy
+
+
+def _emptied(folder: Path) -> list[str]:
+    """Delete all in the folder but its locks; the names of what could not be deleted."""
+    own = [path for path in folder.glob("*") if path.suffix != ".lock"]
+    for path in own:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+    return [path.name for path in own if path.exists()]
 
 
 def _close_descriptors_in(folder: Path) -> None:

@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ import pytest
 
 from genstore.errors import IndexBusy, IndexCorrupt, IndexUnavailable
 from genstore.index.edge import EdgeIndex
+from genstore.index.lease import Lease
 from genstore.index.points import Point, point_id
 
 DIMENSION = 8
@@ -224,6 +227,50 @@ def test_an_index_in_use_elsewhere_is_not_dropped(folder: Path, start_owner: Sta
     with pytest.raises(IndexBusy, match=str(owner.pid)):
         index.drop()
     assert (folder / "shard").exists()
+
+
+def test_an_index_is_dropped_while_another_keeps_asking_for_it(tmp_path: Path) -> None:
+    for attempt in range(20):
+        folder = tmp_path / str(attempt)
+        index = EdgeIndex(folder, DIMENSION)
+        index.count()
+        other = Lease(folder, partial(made_folder, folder / "shard"), lambda resource: None, 5.0, 0.0)
+        with asking(other) as failures:
+            index.drop()
+        other.close()
+        assert failures == []
+
+
+def made_folder(path: Path) -> Path:
+    """A stand-in for a shard that is made as fast as a folder is."""
+    path.mkdir(parents=True, exist_ok=True)
+    for number in range(20):
+        (path / str(number)).touch()
+    return path
+
+
+@contextmanager
+def asking(lease: Lease[Path]) -> Iterator[list[BaseException]]:
+    """Has a thread use the lease again and again until the block ends; what that raised."""
+    failures: list[BaseException] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            try:
+                with lease.use():
+                    pass
+            except BaseException as error:
+                failures.append(error)
+                return
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    try:
+        yield failures
+    finally:
+        over.set()
+        asker.join()
 
 
 def test_many_deletions_make_optimising_worth_it(folder: Path) -> None:
